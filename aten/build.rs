@@ -1,0 +1,4 @@
+//! Linker flags for libtorch.
+fn main() {
+    etude_link::emit();
+}

@@ -1,0 +1,5 @@
+//! Linker flags for libtorch, when it is built in.
+fn main() {
+    #[cfg(feature = "torch")]
+    etude_link::emit();
+}

@@ -1,0 +1,1 @@
+//! A small tagged music corpus, synthesised from a seed.

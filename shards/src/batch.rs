@@ -1,0 +1,33 @@
+//! What the loader hands over: plain numbers, no torch.
+
+use etude_manifests::Target;
+use serde::{Deserialize, Serialize};
+
+/// B crops stacked. Letters: B crops, T time steps (samples or frames), W numbers per step (1 for waves).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Example key of each row.
+    pub keys: Vec<String>,
+    /// Start of each crop in its track, time steps.
+    pub starts: Vec<u64>,
+    /// Row-major `[B, T]` for waves, `[B, T, W]` otherwise; rows shorter than T are padded with zeros.
+    pub data: Vec<f32>,
+    /// `[B, T]` or `[B, T, W]`.
+    pub shape: Vec<usize>,
+    /// Time steps of each row that are not padding.
+    pub lengths: Vec<usize>,
+    /// What a model should say about each row.
+    pub targets: Vec<Target>,
+    /// Where the loader stands once this batch has been consumed.
+    pub after: LoaderState,
+}
+
+/// Where a loader is: everything needed to go on at exactly the next sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoaderState {
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Samples of this epoch already handed over.
+    pub sample: u64,
+}

@@ -1,0 +1,7 @@
+//! Parquet shards: writer, index, streaming loader.
+
+mod batch;
+mod kind;
+
+pub use batch::{Batch, LoaderState};
+pub use kind::{Kind, Number};
