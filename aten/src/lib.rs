@@ -1,1 +1,49 @@
-//! ATen.
+//! The thin edge to libtorch: what tch does not bind.
+//!
+//! CUDA at run time ([`cuda_init`], [`device`]), generator state ([`rng_state`]), switches for determinism and TF32,
+//! memory statistics, and the facts that `etude doctor` prints ([`facts`]). A C++ shim of about a hundred lines is
+//! compiled against the libtorch in use; it needs no CUDA header.
+
+mod cuda;
+mod facts;
+mod ffi;
+mod memory;
+mod rng;
+mod switch;
+
+pub use cuda::{CudaLibrary, cuda_init, device};
+pub use facts::{CudaFacts, Facts, facts};
+pub use memory::{Memory, cuda_memory, cuda_reset_peak};
+pub use rng::{rng_state, set_rng_state};
+pub use switch::{is_deterministic, is_tf32, set_deterministic, set_tf32, set_threads};
+pub use tch::{NoGradGuard, no_grad_guard};
+
+/// What can go wrong at the edge to libtorch.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A device name that is none of `auto`, `cpu`, `cuda` and `cuda:<number>`.
+    #[error("device: expected auto, cpu, cuda or cuda:<number>, got {got:?}")]
+    Device {
+        /// What was asked for.
+        got: String,
+    },
+    /// CUDA was asked for by name and cannot be used.
+    #[error("device: expected {asked}, but {why}")]
+    NoCuda {
+        /// The device asked for.
+        asked: String,
+        /// What stands in the way, and what to do about it.
+        why: String,
+    },
+    /// libtorch refused.
+    #[error("{what}: {why}")]
+    Torch {
+        /// The action, as a noun.
+        what: &'static str,
+        /// libtorch's own words.
+        why: String,
+    },
+}
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

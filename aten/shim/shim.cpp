@@ -1,0 +1,134 @@
+// What tch does not bind. Every function returns 0 when it worked; otherwise it writes the reason to `err`
+// (capacity `err_len`, always zero-terminated). No CUDA header is needed: CUDA is reached through libtorch's own
+// device-independent interfaces, and only after libtorch_cuda.so has been opened.
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <torch/headeronly/version.h>
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <mutex>
+
+namespace {
+
+void copy_text(const char* text, char* out, size_t out_len) {
+  if (out_len == 0) return;
+  const size_t n = std::min(std::strlen(text), out_len - 1);
+  std::memcpy(out, text, n);
+  out[n] = 0;
+}
+
+template <class F>
+int guarded(char* err, size_t err_len, F f) {
+  try {
+    f();
+    return 0;
+  } catch (const c10::Error& e) {
+    copy_text(e.what_without_backtrace(), err, err_len);
+  } catch (const std::exception& e) {
+    copy_text(e.what(), err, err_len);
+  } catch (...) {
+    copy_text("unknown C++ exception", err, err_len);
+  }
+  return 1;
+}
+
+// index < 0 is the CPU, otherwise the CUDA device of that number.
+at::Generator generator(int64_t index) {
+  const auto device = index < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
+  return at::globalContext().defaultGenerator(device);
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* etude_torch_version() { return TORCH_VERSION; }
+
+// The path of the shared library that holds ATen's CPU code.
+int etude_torch_path(char* out, size_t out_len, char* err, size_t err_len) {
+  return guarded(err, err_len, [&] {
+    Dl_info info;
+    auto symbol = reinterpret_cast<void*>(&at::globalContext);
+    TORCH_CHECK(dladdr(symbol, &info) != 0 && info.dli_fname != nullptr, "the loader does not know where ATen lives");
+    copy_text(info.dli_fname, out, out_len);
+  });
+}
+
+// With out == nullptr only the length is reported.
+int etude_rng_state(int64_t device, uint8_t* out, size_t* len, char* err, size_t err_len) {
+  return guarded(err, err_len, [&] {
+    auto gen = generator(device);
+    std::lock_guard<std::mutex> lock(gen.mutex());
+    const auto state = gen.get_state().contiguous();
+    const auto bytes = static_cast<size_t>(state.nbytes());
+    if (out != nullptr) {
+      TORCH_CHECK(*len == bytes, "expected room for ", bytes, " bytes, got ", *len);
+      std::memcpy(out, state.data_ptr(), bytes);
+    }
+    *len = bytes;
+  });
+}
+
+int etude_set_rng_state(int64_t device, const uint8_t* data, size_t len, char* err, size_t err_len) {
+  return guarded(err, err_len, [&] {
+    auto gen = generator(device);
+    auto state = at::empty({static_cast<int64_t>(len)}, at::kByte);
+    std::memcpy(state.data_ptr(), data, len);
+    std::lock_guard<std::mutex> lock(gen.mutex());
+    gen.set_state(state);
+  });
+}
+
+int etude_deterministic(int on, char* err, size_t err_len) {
+  return guarded(err, err_len, [&] {
+    auto& ctx = at::globalContext();
+    ctx.setDeterministicAlgorithms(on != 0, /*warn_only=*/false);
+    ctx.setDeterministicCuDNN(on != 0);
+    if (on) ctx.setBenchmarkCuDNN(false);
+  });
+}
+
+int etude_is_deterministic() { return at::globalContext().deterministicAlgorithms() ? 1 : 0; }
+
+int etude_tf32(int on, char* err, size_t err_len) {
+  return guarded(err, err_len, [&] {
+    at::globalContext().setAllowTF32CuBLAS(on != 0);
+    at::globalContext().setAllowTF32CuDNN(on != 0);
+  });
+}
+
+int etude_is_tf32() {
+  auto& ctx = at::globalContext();
+  return ctx.allowTF32CuBLAS() && ctx.allowTF32CuDNN() ? 1 : 0;
+}
+
+// out: allocated now, allocated at most, reserved now, reserved at most; bytes.
+int etude_cuda_memory(int64_t device, int64_t* out, char* err, size_t err_len) {
+  return guarded(err, err_len, [&] {
+    auto* allocator = c10::getDeviceAllocator(at::kCUDA);
+    const auto stats = allocator->getDeviceStats(static_cast<c10::DeviceIndex>(device));
+    const auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    out[0] = stats.allocated_bytes[all].current;
+    out[1] = stats.allocated_bytes[all].peak;
+    out[2] = stats.reserved_bytes[all].current;
+    out[3] = stats.reserved_bytes[all].peak;
+  });
+}
+
+int etude_cuda_reset_peak(int64_t device, char* err, size_t err_len) {
+  return guarded(err, err_len, [&] {
+    c10::getDeviceAllocator(at::kCUDA)->resetPeakStats(static_cast<c10::DeviceIndex>(device));
+  });
+}
+
+}  // extern "C"
