@@ -1,0 +1,76 @@
+# étude: from a folder of music to a scored model. A bare `make` lists the targets.
+#
+#   make train                                            the whole road on a synthetic demo corpus
+#   make CORPUS=mtat RAW=/path/to/magnatagatune train     the same on MagnaTagATune
+#
+# CORPUS   demo (default), mtat, mtg_jamendo, or any name with a configs/data/<name>.toml
+# RAW      folder with the corpus as downloaded (default: data/raw/<corpus>)
+# EXPERIMENT, SEED   the experiment to run (default: configs/<corpus>/vggish.toml) and its seed
+# LIBTORCH folder of an existing libtorch 2.11 (default: one is fetched once)
+
+CORPUS     ?= demo
+DATA       ?= configs/data/$(CORPUS).toml
+EXPERIMENT ?= configs/$(CORPUS)/vggish.toml
+SEED       ?=
+RAW        ?=
+ARGS       ?=
+
+CARGO  ?= cargo
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+ETUDE  := $(TARGET)/release/etude
+ROOT   := $(if $(RAW),--set root='"$(RAW)"')
+SEEDED := $(if $(SEED),--set run.seed=$(SEED))
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo ingest shards train eval inspect table doctor test test-data lint fmt doc bench torture ci
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  variables: CORPUS=$(CORPUS)  RAW=$(or $(RAW),data/raw/$(CORPUS))  EXPERIMENT=$(EXPERIMENT)"
+
+build: ## fetch libtorch once and build the release binary
+	@LIBTORCH="$$(scripts/libtorch.sh)"; export LIBTORCH; $(CARGO) build --release -p etude-cli
+
+demo: build ## synthesise the demo corpus
+	@[ "$(CORPUS)" != demo ] || $(ETUDE) demo --out $(or $(RAW),data/raw/demo)
+
+ingest: demo ## decode every file once; write tracks, views and splits
+	@$(ETUDE) ingest $(DATA) $(ROOT)
+
+shards: ingest ## decode, resample and write Parquet shards
+	@$(ETUDE) shards $(DATA) $(ROOT)
+
+train: shards ## train, then score on the test split
+	@$(ETUDE) train $(EXPERIMENT) $(SEEDED) --resume $(ARGS)
+	@$(ETUDE) eval $(EXPERIMENT) $(SEEDED)
+
+eval: build ## score the last run of EXPERIMENT on the test split
+	@$(ETUDE) eval $(EXPERIMENT) $(SEEDED) $(ARGS)
+
+inspect: build ## show what is in the manifest of CORPUS
+	@$(ETUDE) inspect data/manifests/$(CORPUS).tracks.parquet $(ARGS)
+
+doctor: build ## what works on this machine, and what to do about what does not
+	@$(ETUDE) doctor
+
+test: lint ## fmt, clippy, all tests
+	@LIBTORCH="$$(scripts/libtorch.sh)"; export LIBTORCH; $(CARGO) test --workspace
+
+test-data: ## the crates that need no libtorch
+	$(CARGO) test
+
+lint: ## fmt and clippy, warnings denied
+	$(CARGO) fmt --all --check
+	@LIBTORCH="$$(scripts/libtorch.sh)"; export LIBTORCH; $(CARGO) clippy --workspace --all-targets -- -D warnings
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+doc: ## build the API documentation, broken links denied
+	@LIBTORCH="$$(scripts/libtorch.sh)"; export LIBTORCH; RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+torture: build ## 200 random kills of every stage (long)
+	scripts/torture.sh $(ETUDE)
+
+ci: test doc ## what continuous integration runs
