@@ -1,1 +1,30 @@
-//! Signal processing.
+//! Signal processing on plain slices: windows, spectra, mel front ends, resampling.
+//!
+//! Nothing here opens a file or knows a tensor. Every object is planned once and run many times; each owns its
+//! scratch, is `Clone` and `Send`, and gives the same numbers on one machine whatever else runs beside it.
+//!
+//! ```
+//! use etude_features::{MelConfig, MelSpec};
+//!
+//! let cfg = MelConfig::preset("musicfm_24k_db").expect("a published front end");
+//! let mut mel = MelSpec::new(&cfg)?;
+//! let mut out = Vec::new();
+//! mel.run(&vec![0.0; 24_000], &mut out)?; // one second
+//! assert_eq!(out.len(), 128 * mel.frames(24_000)); // [F, T]
+//! # Ok::<(), etude_features::Error>(())
+//! ```
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
+
+mod amplitude;
+mod error;
+mod mel;
+mod preset;
+mod simd;
+mod stft;
+mod window;
+
+pub use amplitude::Amplitude;
+pub use error::{Error, Result};
+pub use mel::{MelConfig, MelSpec, Scale, filterbank};
+pub use stft::{Framing, Spectrum, Stft, StftConfig};
+pub use window::{Window, hann};
