@@ -28,7 +28,9 @@ pub enum Error {
         got: String,
     },
     /// A manifest was written by another version of étude.
-    #[error("{path}: manifest version {got}, this étude reads version {expected}; run `etude ingest` again")]
+    #[error(
+        "{path}: manifest version {got}, this étude reads version {expected}; run `etude ingest` again"
+    )]
     Version {
         /// The file.
         path: PathBuf,
@@ -36,6 +38,24 @@ pub enum Error {
         expected: u32,
         /// The version found.
         got: String,
+    },
+    /// A table cannot be read at all: cut off, overwritten, or never a table.
+    #[error(
+        "{path}: not a readable Parquet file ({why}); delete it and make it again with `etude ingest`"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        why: String,
+    },
+    /// Rows that contradict what a manifest promises.
+    #[error("{path}: {what}")]
+    Invalid {
+        /// The file, or the name of the view.
+        path: String,
+        /// Which promise is broken, where, expected and got.
+        what: String,
     },
     /// Two artefacts that belong together disagree.
     #[error("{what}: {left_name} has {left}, {right_name} has {right}")]

@@ -3,12 +3,20 @@
 //! A *corpus* has one table of [`Track`]s. A *view* is a small table of [`Example`]s: which track belongs to which
 //! split, and what a model should say about it. Audio is written once; labels are views.
 
+mod atomic;
 mod error;
+mod hash;
+mod names;
+mod parquet_io;
 mod row;
 mod view;
 mod vocab;
 
 pub use error::{Error, Result};
+pub use hash::tracks_hash;
+pub use parquet_io::{
+    TableMeta, VERSION, read_tracks, read_tracks_meta, read_view, write_tracks, write_view,
+};
 pub use row::{Example, Facts, Split, Status, Target, Track, Warning};
-pub use view::{Source, View};
+pub use view::{Counts, Source, View};
 pub use vocab::Vocab;

@@ -1,0 +1,140 @@
+//! Manifests as Parquet files: tracks in `<corpus>.tracks.parquet`, views in `<view>.parquet` with `<view>.json` beside it.
+//!
+//! Same rows, same bytes: rows are sorted by key, no times, hosts or absolute paths are stored, and every file is
+//! written to a `.part` name and renamed. Readers take files that other tools rewrote (dictionaries and views become
+//! plain text) and accept missing optional columns.
+
+mod arrays;
+mod columns;
+mod tracks;
+mod views;
+
+pub use tracks::{TableMeta, read_tracks, read_tracks_meta, write_tracks};
+pub use views::{read_view, write_view};
+
+use crate::error::{Error, Result};
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use std::fs::File;
+use std::path::Path;
+
+/// Version of the tables: in the key-value metadata of every Parquet file and in every `<view>.json`.
+pub const VERSION: u32 = 1;
+
+/// Rows per row group and per batch.
+const ROWS: usize = 65_536;
+
+/// An open table: its reader and its metadata.
+struct Table {
+    builder: ParquetRecordBatchReaderBuilder<File>,
+}
+
+impl Table {
+    /// Opens a table of `kind` (`tracks` or `view`) and checks its version.
+    fn open(path: &Path, kind: &str) -> Result<Self> {
+        let file =
+            File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+            .map_err(|e| damaged(path, e))?;
+        let table = Self { builder };
+        let got = table.meta("etude.kind").unwrap_or("a file without étude's metadata");
+        if got != kind {
+            return Err(Error::Format {
+                path: path.display().to_string(),
+                expected: format!("a Parquet file of kind `{kind}` written by étude"),
+                got: got.to_owned(),
+            });
+        }
+        match table.meta("etude.version").unwrap_or("none") {
+            got if got == VERSION.to_string() => Ok(table),
+            got => Err(Error::Version {
+                path: path.to_owned(),
+                expected: VERSION,
+                got: got.to_owned(),
+            }),
+        }
+    }
+
+    /// A value of the file's key-value metadata.
+    fn meta(&self, key: &str) -> Option<&str> {
+        let pairs = self.builder.metadata().file_metadata().key_value_metadata()?;
+        pairs.iter().find(|p| p.key == key)?.value.as_deref()
+    }
+
+    /// Names of the columns, in file order.
+    fn columns(&self) -> Vec<String> {
+        self.builder.schema().fields().iter().map(|f| f.name().clone()).collect()
+    }
+
+    /// Hands every batch with the number of its first row to `take`.
+    fn read(
+        self,
+        path: &Path,
+        mut take: impl FnMut(RecordBatch, usize) -> Result<(), String>,
+    ) -> Result<()> {
+        let reader = self.builder.with_batch_size(ROWS).build().map_err(|e| damaged(path, e))?;
+        let mut row = 0;
+        for batch in reader {
+            let batch = batch.map_err(|e| damaged(path, e))?;
+            let rows = batch.num_rows();
+            take(batch, row).map_err(|what| invalid(path, what))?;
+            row += rows;
+        }
+        Ok(())
+    }
+}
+
+/// Writes batches as one Parquet file; `statistics` names the columns that get minima and maxima.
+fn write_batches(
+    file: &File,
+    path: &Path,
+    schema: SchemaRef,
+    metadata: Vec<(&str, String)>,
+    statistics: &[String],
+    batches: impl Iterator<Item = Result<RecordBatch>>,
+) -> Result<()> {
+    let pairs = metadata.into_iter().map(|(k, v)| KeyValue::new(k.to_owned(), v)).collect();
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).map_err(|e| damaged(path, e))?))
+        .set_max_row_group_row_count(Some(ROWS))
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_key_value_metadata(Some(pairs));
+    for column in statistics {
+        let column = ColumnPath::from(column.as_str());
+        properties = properties.set_column_statistics_enabled(column, EnabledStatistics::Chunk);
+    }
+    for unique in ["key", "sha256", "pcm_sha256"] {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(unique), false);
+    }
+    let mut writer = ArrowWriter::try_new(file, schema, Some(properties.build()))
+        .map_err(|e| unwritten(path, e))?;
+    for batch in batches {
+        writer.write(&batch?).map_err(|e| unwritten(path, e))?;
+    }
+    writer.close().map_err(|e| unwritten(path, e))?;
+    Ok(())
+}
+
+/// A value as one line of JSON.
+fn json(path: &Path, value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| unwritten(path, e))
+}
+
+fn damaged(path: &Path, why: impl std::fmt::Display) -> Error {
+    Error::Damaged { path: path.to_owned(), why: why.to_string() }
+}
+
+fn unwritten(path: &Path, why: impl std::fmt::Display) -> Error {
+    Error::Io { path: path.to_owned(), source: std::io::Error::other(why.to_string()) }
+}
+
+fn invalid(path: &Path, what: String) -> Error {
+    Error::Invalid { path: path.display().to_string(), what }
+}
