@@ -1,0 +1,400 @@
+//! The config of the data stages, `configs/data/<name>.toml`. Relative paths start at the current folder.
+
+use crate::corpus::{Corpus, CorpusConfig, Magnatagatune};
+use crate::error::{Error, Result};
+use etude_shards::Number;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Everything that `etude ingest` and `etude shards` need to know. Complete on its own; every default is stated once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How the annotation files are laid out.
+    pub corpus: CorpusName,
+    /// Id of the data set: first part of every key and of every file name. Lower case, digits, underscores.
+    pub dataset: String,
+    /// Folder as downloaded and unpacked. Never written to.
+    pub root: PathBuf,
+    /// Folder for `manifests/` and `shards/`.
+    #[serde(default = "default_data")]
+    pub data: PathBuf,
+    /// Worker threads; 0 = one per core. Any number gives the same bytes.
+    #[serde(default)]
+    pub threads: usize,
+    /// Upper bound for audio held in memory at once, MiB; a single larger file is decoded alone.
+    #[serde(default = "default_memory_mb")]
+    pub memory_mb: u64,
+    /// Do everything again, whatever is there.
+    #[serde(default)]
+    pub force: bool,
+    /// What `etude ingest` checks and how it treats bad files.
+    #[serde(default)]
+    pub ingest: Ingest,
+    /// What `etude shards` writes.
+    #[serde(default)]
+    pub shards: Shards,
+    /// Options of `corpus = "magnatagatune"`.
+    pub magnatagatune: Option<Magnatagatune>,
+}
+
+/// Published layouts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CorpusName {
+    /// `annotations_final.csv` and `clip_info_final.csv`.
+    Magnatagatune,
+}
+
+/// Section `[ingest]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ingest {
+    /// Decode every file, or leave that to `etude shards`.
+    pub check: Check,
+    /// What becomes of files that cannot be used.
+    pub bad: Bad,
+    /// Share of refused tracks above which a run that ends well still says so, 0 to 1.
+    pub max_bad: f64,
+    /// Shorter files are refused, seconds.
+    pub min_s: f64,
+    /// Audio beyond this is left away, seconds; absent = all of it.
+    pub max_s: Option<f64>,
+    /// Files with more channels are refused.
+    pub max_channels: u16,
+    /// Compare checksums inside the files (MD5 of FLAC).
+    pub verify: bool,
+}
+
+/// How much `etude ingest` finds out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// One full decode of every file.
+    Decode,
+    /// Existence and size only; `etude shards` decodes and completes the manifest, in one pass over the audio.
+    Header,
+}
+
+/// What becomes of files that cannot be used. Raw data is never moved, changed or deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bad {
+    /// The run ends at the first.
+    Fail,
+    /// They are in the manifest with their status, and in no view and no shard.
+    Skip,
+    /// As `skip`, and listed in `<dataset>.quarantine.tsv`.
+    Quarantine,
+    /// As `skip`, but truncated, partly unreadable and not-a-number audio is used as far as it goes, with a warning.
+    KeepGood,
+}
+
+/// Section `[shards]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shards {
+    /// Hz.
+    pub rate: u32,
+    /// `s16` or `f32`.
+    pub number: Number,
+    /// Length of a row, seconds.
+    pub block_s: f64,
+    /// Size of a row group, MiB.
+    pub row_group_mb: u64,
+    /// Size of a file, MiB; the last track may carry a file beyond it.
+    pub file_mb: u64,
+}
+
+impl Default for Ingest {
+    fn default() -> Self {
+        Self {
+            check: Check::Decode,
+            bad: Bad::Skip,
+            max_bad: 0.02,
+            min_s: 0.0,
+            max_s: None,
+            max_channels: 8,
+            verify: true,
+        }
+    }
+}
+
+impl Default for Shards {
+    fn default() -> Self {
+        Self { rate: 24_000, number: Number::S16, block_s: 10.0, row_group_mb: 16, file_mb: 512 }
+    }
+}
+
+fn default_data() -> PathBuf {
+    "data".into()
+}
+
+fn default_memory_mb() -> u64 {
+    2048
+}
+
+impl Config {
+    /// Reads `path` and applies overrides of the form `section.key=value`; a value is TOML, and text needs no quotes.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the line, what is wrong, and the nearest right name.
+    pub fn read(path: &Path, sets: &[String]) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let mut table: toml::Table = parse(path, &text)?;
+        for set in sets {
+            apply(&mut table, set)?;
+        }
+        let config: Config = match table.try_into() {
+            Ok(config) => config,
+            // The file alone is asked again because only its text has lines.
+            Err(e) => {
+                parse::<Config>(path, &text)?;
+                return Err(refused(format!("--set {}", sets.join(" --set ")), e.message()));
+            }
+        };
+        config.check().map_err(|text| refused(path.display().to_string(), &text))?;
+        Ok(config)
+    }
+
+    /// The corpus with its options.
+    pub fn corpus(&self) -> Box<dyn Corpus> {
+        match self.corpus {
+            CorpusName::Magnatagatune => Box::new(self.magnatagatune.clone().unwrap_or_default()),
+        }
+    }
+
+    /// Name and place of the corpus.
+    pub fn place(&self) -> CorpusConfig {
+        CorpusConfig { dataset: self.dataset.clone(), root: self.root.clone() }
+    }
+
+    /// `<data>/manifests`.
+    pub fn manifests_dir(&self) -> PathBuf {
+        self.data.join("manifests")
+    }
+
+    /// `<data>/manifests/<dataset>.tracks.parquet`.
+    pub fn tracks_path(&self) -> PathBuf {
+        self.manifests_dir().join(format!("{}.tracks.parquet", self.dataset))
+    }
+
+    /// `<data>/shards/<dataset>-<rate>`, e.g. `mtat-24k` or `mtat-22k05`.
+    pub fn shards_dir(&self) -> PathBuf {
+        self.data.join("shards").join(format!("{}-{}", self.dataset, rate_name(self.shards.rate)))
+    }
+
+    /// Worker threads, at least one.
+    pub fn workers(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let (ingest, shards) = (&self.ingest, &self.shards);
+        let rules: [(bool, &str, String); 9] = [
+            (
+                !self.dataset.is_empty() && self.dataset.chars().all(plain),
+                "dataset: expected lower-case letters, digits and underscores",
+                self.dataset.clone(),
+            ),
+            (self.threads <= 1024, "threads: expected at most 1024", self.threads.to_string()),
+            (
+                (0.0..=1.0).contains(&ingest.max_bad),
+                "ingest.max_bad: expected a share from 0 to 1",
+                ingest.max_bad.to_string(),
+            ),
+            (
+                ingest.min_s >= 0.0 && ingest.min_s.is_finite(),
+                "ingest.min_s: expected seconds, 0 or more",
+                ingest.min_s.to_string(),
+            ),
+            (
+                ingest.max_s.is_none_or(|s| s > ingest.min_s && s.is_finite()),
+                "ingest.max_s: expected seconds above ingest.min_s",
+                ingest.max_s.unwrap_or_default().to_string(),
+            ),
+            (
+                (4000..=384_000).contains(&shards.rate),
+                "shards.rate: expected 4000 to 384000 Hz",
+                shards.rate.to_string(),
+            ),
+            (
+                matches!(shards.number, Number::S16 | Number::F32),
+                "shards.number: expected \"s16\" or \"f32\" for waves",
+                "bf16".into(),
+            ),
+            (
+                shards.block_s >= 0.1 && shards.block_s <= 600.0,
+                "shards.block_s: expected 0.1 to 600 seconds",
+                shards.block_s.to_string(),
+            ),
+            (
+                (1..=1024).contains(&shards.row_group_mb) && (1..=65_536).contains(&shards.file_mb),
+                "shards.row_group_mb: expected 1 to 1024, and shards.file_mb 1 to 65536",
+                format!("{} and {}", shards.row_group_mb, shards.file_mb),
+            ),
+        ];
+        match rules.into_iter().find(|(holds, ..)| !holds) {
+            Some((_, rule, got)) => Err(format!("{rule}, got {got}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// 24 000 is `24k`, 22 050 is `22k05`.
+fn rate_name(rate: u32) -> String {
+    let rest = format!("{:03}", rate % 1000);
+    format!("{}k{}", rate / 1000, rest.trim_end_matches('0'))
+}
+
+/// `a.b=c` into the table.
+fn apply(table: &mut toml::Table, set: &str) -> Result<()> {
+    let wrong = |text: &str| refused(format!("--set {set}"), text);
+    let (key, value) = set.split_once('=').ok_or_else(|| wrong("expected section.key=value"))?;
+    let mut parts: Vec<&str> = key.trim().split('.').collect();
+    let last =
+        parts.pop().filter(|p| !p.is_empty()).ok_or_else(|| wrong("expected a key before ="))?;
+    let mut at = table;
+    for part in parts {
+        let next = at.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        at = next
+            .as_table_mut()
+            .ok_or_else(|| wrong(&format!("{part} is a value, not a section")))?;
+    }
+    at.insert(last.to_owned(), typed(value.trim()));
+    Ok(())
+}
+
+/// A value as TOML reads it, or text.
+fn typed(value: &str) -> toml::Value {
+    let parsed = format!("v = {value}").parse::<toml::Table>().ok();
+    match parsed.filter(|t| t.len() == 1).and_then(|mut t| t.remove("v")) {
+        Some(v) => v,
+        None => toml::Value::String(value.to_owned()),
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    toml::from_str(text).map_err(|e| {
+        let line = e.span().map(|s| 1 + text[..s.start.min(text.len())].matches('\n').count());
+        let line = line.map(|l| format!(":{l}")).unwrap_or_default();
+        refused(format!("{}{line}", path.display()), e.message())
+    })
+}
+
+fn refused(place: String, text: &str) -> Error {
+    let hint = nearest(text).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+    Error::Config { place, text: format!("{text}{hint}") }
+}
+
+/// In a message such as "unknown field `rte`, expected one of `rate`, `number`": the name that is at most two letters off.
+fn nearest(message: &str) -> Option<&str> {
+    if !message.starts_with("unknown ") {
+        return None;
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let wrong = quoted.next()?;
+    quoted
+        .map(|name| (letters_off(wrong, name), name))
+        .filter(|(d, _)| *d <= 2)
+        .min()
+        .map(|(_, n)| n)
+}
+
+/// Edit distance.
+fn letters_off(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut before = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = before + usize::from(x != *y);
+            before = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(before + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    const SMALL: &str =
+        "corpus = \"magnatagatune\"\ndataset = \"mtat\"\nroot = \"raw\"\n[shards]\nrate = 16000\n";
+
+    fn read(text: &str, sets: &[&str]) -> Result<Config> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Config::read(file.path(), &sets.iter().map(|&s| s.to_owned()).collect::<Vec<_>>())
+    }
+
+    fn error(text: &str, sets: &[&str]) -> String {
+        read(text, sets).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_a_config_leaves_out_has_its_default() {
+        let cfg = read(SMALL, &[]).unwrap();
+        assert_eq!((cfg.data.to_str(), cfg.shards.rate), (Some("data"), 16_000));
+        assert_eq!((cfg.ingest.clone(), cfg.shards.block_s), (Ingest::default(), 10.0));
+        assert!(cfg.shards_dir().ends_with("data/shards/mtat-16k"));
+    }
+
+    #[test]
+    fn an_override_is_typed_by_its_toml_value_and_text_needs_no_quotes() {
+        let sets = [
+            "ingest.bad=fail",
+            "ingest.max_bad=0.5",
+            "shards.rate = 22050",
+            "data=\"/x\"",
+            "root=a b",
+        ];
+        let cfg = read(SMALL, &sets).unwrap();
+        assert_eq!((cfg.ingest.bad, cfg.ingest.max_bad, cfg.shards.rate), (Bad::Fail, 0.5, 22_050));
+        assert_eq!((cfg.data.to_str(), cfg.root.to_str()), (Some("/x"), Some("a b")));
+        assert!(cfg.shards_dir().ends_with("mtat-22k05"));
+    }
+
+    #[test]
+    fn a_wrong_name_comes_with_its_line_and_the_nearest_right_one() {
+        let text = error(&SMALL.replace("rate", "rte"), &[]);
+        assert!(text.contains(":5: unknown field `rte`"), "{text}");
+        assert!(text.ends_with("did you mean `rate`?"), "{text}");
+        let text = error(SMALL, &["ingest.bad=skp"]);
+        assert!(text.starts_with("--set ingest.bad=skp: unknown variant `skp`"), "{text}");
+        assert!(text.ends_with("did you mean `skip`?"), "{text}");
+        assert!(error("corpus = \n", &[]).contains(":1: "));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_name() {
+        for (set, name) in [
+            ("dataset=MTAT", "dataset"),
+            ("ingest.max_bad=2", "ingest.max_bad"),
+            ("ingest.min_s=-1.0", "ingest.min_s"),
+            ("ingest.max_s=0.0", "ingest.max_s"),
+            ("shards.rate=1", "shards.rate"),
+            ("shards.number=bf16", "shards.number"),
+            ("shards.block_s=0.0", "shards.block_s"),
+            ("shards.file_mb=0", "shards.row_group_mb"),
+        ] {
+            let text = error(SMALL, &[set]);
+            assert!(text.contains(&format!("{name}: expected")), "{text}");
+        }
+        assert!(error(SMALL, &["ingest"]).contains("expected section.key=value"));
+        assert!(error(SMALL, &["corpus.x=1"]).contains("corpus is a value, not a section"));
+    }
+
+    #[test]
+    fn rates_are_named_by_kilohertz() {
+        let names = [24_000, 16_000, 22_050, 44_100, 11_025, 8000].map(rate_name);
+        assert_eq!(names, ["24k", "16k", "22k05", "44k1", "11k025", "8k"]);
+    }
+}

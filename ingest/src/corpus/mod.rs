@@ -1,0 +1,193 @@
+//! Corpora: from annotation files as published to tracks and views. A corpus opens no audio.
+
+mod magnatagatune;
+mod table;
+
+pub use magnatagatune::Magnatagatune;
+
+use crate::error::{Error, Result};
+use etude_manifests::{Example, Source, Status, Target, Track, View, Vocab};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Where a corpus is and what it is called here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorpusConfig {
+    /// Id of the data set, the first part of every key: `mtat`, `demo`, …
+    pub dataset: String,
+    /// Folder as downloaded and unpacked; paths of tracks are relative to it. Never written to.
+    pub root: PathBuf,
+}
+
+/// One published corpus, or one layout that several data sets share.
+pub trait Corpus: Sync {
+    /// As in the config key `corpus`.
+    fn name(&self) -> &'static str;
+
+    /// The annotation files that are read, in a fixed order.
+    fn files(&self, cfg: &CorpusConfig) -> Result<Vec<PathBuf>>;
+
+    /// Every annotated track, sorted by key, with tags, labels and splits, without facts about its audio.
+    fn tracks(&self, cfg: &CorpusConfig) -> Result<Vec<Track>>;
+
+    /// The views. Tracks whose status says that they cannot be used are left out.
+    fn views(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<View>>;
+
+    /// Durations as published.
+    fn durations(&self, _cfg: &CorpusConfig) -> Result<Durations> {
+        Ok(Durations::Unknown)
+    }
+
+    /// Whether the splits are declared to share no artist.
+    fn artist_disjoint(&self) -> bool;
+}
+
+/// What the publisher says about durations; a decoded track outside gets the warning `duration_mismatch`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Durations {
+    /// Nothing published.
+    Unknown,
+    /// Every clip has the same duration.
+    Same {
+        /// Seconds.
+        seconds: f64,
+        /// Allowed difference, seconds.
+        tolerance: f64,
+    },
+    /// One duration per clip.
+    Each {
+        /// Clip id to seconds.
+        seconds: HashMap<String, f64>,
+        /// Allowed difference, seconds.
+        tolerance: f64,
+    },
+}
+
+impl Durations {
+    /// Whether `seconds` decoded for `clip_id` is what was published; `true` where nothing was.
+    pub fn fits(&self, clip_id: &str, decoded_s: f64) -> bool {
+        let (published, tolerance) = match self {
+            Durations::Unknown => return true,
+            Durations::Same { seconds, tolerance } => (*seconds, *tolerance),
+            Durations::Each { seconds, tolerance } => match seconds.get(clip_id) {
+                Some(seconds) => (*seconds, *tolerance),
+                None => return true,
+            },
+        };
+        (decoded_s - published).abs() <= tolerance
+    }
+}
+
+/// Name and SHA-256 of each file.
+pub fn sources(files: &[PathBuf]) -> Result<Vec<Source>> {
+    files.iter().map(|path| Ok(Source { name: file_name(path), sha256: sha256(path)? })).collect()
+}
+
+/// Tracks of `scheme` with their labels in `vocab`, as a view; `labelled` keeps tracks with at least one label only.
+fn view(
+    cfg: &CorpusConfig,
+    name: &str,
+    scheme: &str,
+    labelled: bool,
+    vocab: &Vocab,
+    tracks: &[Track],
+    sources: &[Source],
+) -> View {
+    let mut examples: Vec<Example> =
+        tracks.iter().filter_map(|t| example(t, scheme, labelled, vocab)).collect();
+    examples.sort_by(|a, b| a.key.cmp(&b.key));
+    View {
+        name: name.to_owned(),
+        corpus: cfg.dataset.clone(),
+        vocab: vocab.clone(),
+        examples,
+        sources: sources.to_vec(),
+    }
+}
+
+fn example(track: &Track, scheme: &str, labelled: bool, vocab: &Vocab) -> Option<Example> {
+    if !(track.status.usable() || track.status == Status::Unchecked) {
+        return None;
+    }
+    let split = *track.splits.get(scheme)?;
+    let labels = track.labels.get(&vocab.id)?.as_ref()?;
+    if labelled && labels.is_empty() {
+        return None;
+    }
+    let tags = labels.iter().filter_map(|&l| u16::try_from(l).ok()).collect();
+    Some(Example {
+        key: track.key.clone(),
+        track: track.key.clone(),
+        variant: "orig".into(),
+        split,
+        target: Target::Tags(tags),
+    })
+}
+
+/// Indices of the tags that are classes, sorted.
+fn labels(tags: &[String], index: &HashMap<&str, i32>) -> Vec<i32> {
+    let mut found: Vec<i32> = tags.iter().filter_map(|t| index.get(t.as_str()).copied()).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Class to index.
+fn index(vocab: &Vocab) -> HashMap<&str, i32> {
+    vocab.classes.iter().map(String::as_str).zip(0..).collect()
+}
+
+/// A name as an id: `name:` and the text in lower case with single spaces; `None` if nothing is left.
+fn name_id(name: &str) -> Option<String> {
+    let words: Vec<String> = name.split_whitespace().map(str::to_lowercase).collect();
+    (!words.is_empty()).then(|| format!("name:{}", words.join(" ")))
+}
+
+/// `Some` unless the text is empty.
+fn filled(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Sorts by key; two tracks with one key or one path are an error.
+fn sorted(mut tracks: Vec<Track>, file: &Path) -> Result<Vec<Track>> {
+    tracks.sort_by(|a, b| a.key.cmp(&b.key));
+    let mut paths: BTreeMap<&str, &str> = BTreeMap::new();
+    for (i, track) in tracks.iter().enumerate() {
+        if i > 0 && tracks[i - 1].key == track.key {
+            return Err(Error::Annotation {
+                place: file.display().to_string(),
+                expected: "every id once".into(),
+                got: format!("{} twice", track.clip_id),
+            });
+        }
+        if let Some(other) = paths.insert(&track.path, &track.clip_id) {
+            return Err(Error::Annotation {
+                place: file.display().to_string(),
+                expected: "every path once".into(),
+                got: format!("{} for both {other} and {}", track.path, track.clip_id),
+            });
+        }
+    }
+    Ok(tracks)
+}
+
+/// Lower-case hex SHA-256 of a file.
+fn sha256(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer).map_err(Error::io(path))? {
+            0 => break,
+            n => hash.update(&buffer[..n]),
+        }
+    }
+    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
