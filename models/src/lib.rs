@@ -1,1 +1,24 @@
-//! Models.
+//! The zoo: backbones, heads, tuning methods, weights.
+//!
+//! A [`Model`] is a backbone, a head and a tuning method, decided together while it is built: a backbone names the
+//! places where a method may add something ([`peft::Site`]) and never names a method. Parameter names equal those of
+//! the published checkpoints; the head's are below `head.`.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
+
+mod backbone;
+mod error;
+mod heads;
+mod model;
+pub mod nn;
+pub mod peft;
+pub mod vggish;
+pub mod weights;
+
+pub use backbone::{Backbone, BackboneConfig, Input, Layer, Spec};
+pub use error::{Error, Result};
+pub use heads::{
+    Head, HeadConfig, Linear as LinearHead, Mlp as MlpHead, Published as PublishedHead,
+};
+pub use model::{FrozenStats, Model, ModelConfig};
+pub use peft::{Method, Tuning};
+pub use weights::{LoadReport, NameMap};

@@ -1,0 +1,113 @@
+//! What every backbone offers, and the backbones there are.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::error::Result;
+use crate::nn::Scope;
+use crate::peft::Linear;
+use crate::vggish;
+use crate::weights::NameMap;
+
+/// What a backbone takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Input {
+    /// Mono waves `[B, T]`.
+    Wave {
+        /// Samples per second, Hz.
+        rate: u32,
+    },
+    /// Spectrogram frames `[B, T, F]`.
+    Frames {
+        /// F.
+        bands: i64,
+        /// Frames per second, Hz.
+        frame_rate: f64,
+    },
+}
+
+/// Facts about a backbone as built.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spec {
+    /// Its name in a configuration.
+    pub name: &'static str,
+    /// What it takes.
+    pub input: Input,
+    /// Width D of its hidden states.
+    pub dim: i64,
+    /// Hidden states per second, Hz; `None` when there is one for the whole input.
+    pub frame_rate: Option<f64>,
+    /// Hidden states are numbered 0 to this number.
+    pub layers: usize,
+}
+
+/// Which hidden state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// The one the model is meant to be used with.
+    Last,
+    /// By number, 0 to [`Spec::layers`].
+    At(usize),
+}
+
+/// A network from audio to hidden states.
+pub trait Backbone: Send {
+    /// Facts about it.
+    fn spec(&self) -> Spec;
+
+    /// x as [`Spec::input`] says -> hidden states [B, T', D] of `layer`; nothing above that layer is computed.
+    ///
+    /// # Errors
+    /// When the input has another shape or length than the model takes, or there is no such layer.
+    fn hidden(&self, x: &Tensor, layer: Layer, train: bool) -> Result<Tensor>;
+
+    /// The layers that a tuning method may have changed.
+    fn linears(&self) -> Vec<&Linear>;
+}
+
+/// The backbones by the name a configuration gives them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum BackboneConfig {
+    /// The short-chunk CNN called VGGish.
+    Vggish(vggish::Config),
+}
+
+impl BackboneConfig {
+    /// Builds the network; variables are created at `vs`, under the published names.
+    ///
+    /// # Errors
+    /// For settings outside their range.
+    pub fn build(&self, vs: &Scope) -> Result<Box<dyn Backbone>> {
+        Ok(match self {
+            BackboneConfig::Vggish(cfg) => Box::new(vggish::Vggish::new(vs, cfg)?),
+        })
+    }
+
+    /// The name in a configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            BackboneConfig::Vggish(_) => vggish::NAME,
+        }
+    }
+
+    /// From the names of a published file to ours, leaving out what this configuration has no place for. The file's
+    /// head, which belongs to the file's own task, is left out unless asked for.
+    pub fn names(&self, with_head: bool) -> NameMap {
+        let names = match self {
+            BackboneConfig::Vggish(_) => NameMap::new(),
+        };
+        let names = match self.published_head() {
+            Some((head, _)) => names.rename(&format!("{head}."), &format!("head.{head}.")),
+            None => names,
+        };
+        if with_head { names } else { names.skip("head.") }
+    }
+
+    /// Name and dropout of the single layer with which the published model classifies; `None` when it has none.
+    pub fn published_head(&self) -> Option<(&'static str, f64)> {
+        match self {
+            BackboneConfig::Vggish(_) => Some(vggish::HEAD),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! A model: backbone, head and tuning method, built from a configuration and a seed.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+
+use crate::backbone::{Backbone, BackboneConfig, Layer};
+use crate::error::{At, Error, Result};
+use crate::heads::{Head, HeadConfig};
+use crate::nn::{Part, Scope, Store, Variable};
+use crate::peft::Tuning;
+use crate::weights::{self, LoadReport};
+
+/// How the frozen part of a network behaves while the rest trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FrozenStats {
+    /// As in evaluation: no dropout, running statistics used and left alone. Its output for a clip is a fixed function.
+    #[default]
+    Running,
+    /// As in training: dropout on, batch norms use and follow the batch. The regime of the published tuning runs.
+    Batch,
+}
+
+/// What a model is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The network from audio to hidden states.
+    pub backbone: BackboneConfig,
+    /// The layers from hidden states to outputs.
+    pub head: HeadConfig,
+    /// Published weights or another run's: a safetensors file, the same without its ending, or a folder that holds
+    /// `model.safetensors`. Default: none, the model starts from the seed.
+    #[serde(default)]
+    pub weights: Option<PathBuf>,
+    /// Whether the head's weights come from the file too; default no, a head belongs to its task.
+    #[serde(default)]
+    pub head_weights: bool,
+    /// Number of the hidden state the head reads; default the last.
+    #[serde(default)]
+    pub layer: Option<usize>,
+    /// What frozen parts do while the rest trains; default as in evaluation.
+    #[serde(default)]
+    pub frozen_stats: FrozenStats,
+}
+
+/// A model ready to train or to predict.
+pub struct Model {
+    /// From audio to hidden states.
+    pub backbone: Box<dyn Backbone>,
+    /// From hidden states to outputs.
+    pub head: Head,
+    /// Every tensor by name.
+    pub vs: Store,
+    /// How the weight file fitted; `None` when there was none.
+    pub loaded: Option<LoadReport>,
+    layer: Layer,
+}
+
+impl Model {
+    /// Builds a model with `outputs` outputs. Starting values depend on `seed` and the names of the variables only:
+    /// not on libtorch's generator, not on the tuning method, not on the device.
+    ///
+    /// # Errors
+    /// For settings that do not fit, a method that finds nothing to tune, and weights that do not fit the model.
+    pub fn build(
+        cfg: &ModelConfig,
+        tuning: &Tuning,
+        outputs: i64,
+        device: Device,
+        seed: u64,
+    ) -> Result<Self> {
+        let vs = Store::new(device);
+        let method = tuning.method();
+        let root = Scope::root(&vs, method, seed, cfg.frozen_stats == FrozenStats::Batch);
+        let backbone = cfg.backbone.build(&root)?;
+        let spec = backbone.spec();
+        let tunes = |_: &str, v: &Variable| v.part != Part::Head && v.learnable && v.changes;
+        if method.needs_site() && vs.count(tunes) == 0 {
+            return Err(Error::NoSite {
+                method: tuning.name(),
+                backbone: spec.name,
+                hint: "use full or probe, or a backbone with encoder layers".to_owned(),
+            });
+        }
+        let layer = match cfg.layer {
+            None => Layer::Last,
+            Some(n) if n <= spec.layers => Layer::At(n),
+            Some(n) => {
+                return Err(Error::Setting {
+                    key: "layer".to_owned(),
+                    expected: format!("0 to {}", spec.layers),
+                    got: n.to_string(),
+                });
+            }
+        };
+        let head = root.part(Part::Head) / "head";
+        let head = cfg.head.build(&head, spec.dim, outputs, cfg.backbone.published_head())?;
+        let loaded = match &cfg.weights {
+            Some(path) => {
+                let names = cfg.backbone.names(cfg.head_weights);
+                let keep = |_: &str, v: &Variable| match v.part {
+                    Part::Base => true,
+                    Part::Head => cfg.head_weights,
+                    Part::Added => false,
+                };
+                Some(weights::load_part(&vs, &weight_file(path)?, &names, keep)?)
+            }
+            None => None,
+        };
+        for linear in backbone.linears() {
+            linear.settle()?;
+        }
+        Ok(Self { backbone, head, vs, loaded, layer })
+    }
+
+    /// x as the backbone's [`crate::Spec::input`] says -> logits [B, C]
+    ///
+    /// # Errors
+    /// When the input has another shape or length than the model takes.
+    pub fn logits(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let hidden = self.backbone.hidden(x, self.layer, train)?;
+        self.head.forward(&hidden, train).at(|| format!("head, hidden {:?}", hidden.size()))
+    }
+
+    /// What training changes by gradient, sorted by name; same storage.
+    pub fn trainable(&self) -> Vec<(String, Tensor)> {
+        self.vs.select(|_, v| v.learnable && v.changes)
+    }
+
+    /// Everything training changes, sorted by name: [`Model::trainable`] and the running statistics that are kept up
+    /// to date. With the configuration and the base weights this is the whole model.
+    pub fn state(&self) -> Vec<(String, Tensor)> {
+        self.vs.select(|_, v| v.changes)
+    }
+
+    /// Puts a state back.
+    ///
+    /// # Errors
+    /// [`Error::Names`] unless names and shapes are exactly those of [`Model::state`].
+    pub fn restore(&self, state: &[(String, Tensor)]) -> Result<()> {
+        weights::restore(&self.vs, state, |_, v| v.changes).map(|_| ())
+    }
+
+    /// The published network with the method's additions folded in, under the published names; heads are not part of
+    /// it. Copies.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn merged(&self) -> Result<Vec<(String, Tensor)>> {
+        let _guard = tch::no_grad_guard();
+        let base = self.vs.select(|_, v| v.part == Part::Base);
+        let mut out: Vec<_> = base.into_iter().map(|(n, t)| (n, t.detach().copy())).collect();
+        for linear in self.backbone.linears() {
+            for (name, tensor) in linear.merged()?.into_iter().flatten() {
+                match out.binary_search_by(|(n, _)| n.as_str().cmp(&name)) {
+                    Ok(at) => out[at].1 = tensor,
+                    Err(at) => out.insert(at, (name, tensor)),
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("backbone", &self.backbone.spec()).finish_non_exhaustive()
+    }
+}
+
+fn weight_file(path: &Path) -> Result<PathBuf> {
+    let mut ended = path.as_os_str().to_owned();
+    ended.push(".safetensors");
+    let tried = [path.to_owned(), path.join("model.safetensors"), PathBuf::from(ended)];
+    tried.into_iter().find(|p| p.is_file()).ok_or_else(|| Error::File {
+        path: path.to_owned(),
+        why: "expected a safetensors file, the same without its ending, or a folder with model.safetensors"
+            .to_owned(),
+    })
+}

@@ -1,0 +1,88 @@
+//! Convolutions under PyTorch's names. Kernel-1 convolutions over features are [`crate::peft::Linear::pointwise`].
+
+use tch::Tensor;
+
+use crate::error::Result;
+use crate::nn::{Init, Scope};
+use crate::peft::{Role, Term};
+
+/// A square 2-d convolution.
+#[derive(Debug)]
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Tensor,
+    stride: i64,
+    padding: i64,
+}
+
+impl Conv2d {
+    /// `kernel` x `kernel` with bias, from `inp` to `out` channels.
+    pub fn new(
+        vs: &Scope,
+        role: Role,
+        (inp, out): (i64, i64),
+        kernel: i64,
+        stride: i64,
+        padding: i64,
+    ) -> Result<Self> {
+        let init = Init::fan_in(inp * kernel * kernel);
+        let weight = vs.param("weight", &[out, inp, kernel, kernel], init, role, Term::Weight)?;
+        let bias = vs.param("bias", &[out], init, role, Term::Bias)?;
+        Ok(Self { weight, bias, stride, padding })
+    }
+
+    /// x [B, C, H, W] -> [B, C', H', W']
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (s, p) = ([self.stride; 2], [self.padding; 2]);
+        Ok(x.f_conv2d(&self.weight, Some(&self.bias), s, p, [1, 1], 1)?)
+    }
+}
+
+/// A 1-d convolution.
+#[derive(Debug)]
+pub struct Conv1d {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    stride: i64,
+    padding: i64,
+    groups: i64,
+}
+
+/// Sizes of a [`Conv1d`].
+#[derive(Debug, Clone, Copy)]
+pub struct Conv1dSizes {
+    /// Channels in.
+    pub inp: i64,
+    /// Channels out.
+    pub out: i64,
+    /// Taps.
+    pub kernel: i64,
+    /// Samples from one output to the next.
+    pub stride: i64,
+    /// Zeros at each end.
+    pub padding: i64,
+    /// Groups of channels that do not see each other.
+    pub groups: i64,
+    /// Whether there is a bias.
+    pub bias: bool,
+}
+
+impl Conv1d {
+    /// A convolution of the sizes given.
+    pub fn new(vs: &Scope, role: Role, s: Conv1dSizes) -> Result<Self> {
+        let inp = s.inp / s.groups;
+        let init = Init::fan_in(inp * s.kernel);
+        let weight = vs.param("weight", &[s.out, inp, s.kernel], init, role, Term::Weight)?;
+        let bias = match s.bias {
+            true => Some(vs.param("bias", &[s.out], init, role, Term::Bias)?),
+            false => None,
+        };
+        Ok(Self { weight, bias, stride: s.stride, padding: s.padding, groups: s.groups })
+    }
+
+    /// x [B, C, T] -> [B, C', T']
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (s, p) = ([self.stride], [self.padding]);
+        Ok(x.f_conv1d(&self.weight, self.bias.as_ref(), s, p, [1], self.groups)?)
+    }
+}

@@ -1,0 +1,214 @@
+//! Variables of a model by dotted name, and the place where the next one is created.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::Div;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, Result};
+use crate::nn::Init;
+use crate::peft::{Method, Role, Term};
+
+/// Whose a variable is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The published network.
+    Base,
+    /// What the tuning method added to it.
+    Added,
+    /// The head.
+    Head,
+}
+
+/// One tensor of a model.
+#[derive(Debug)]
+pub struct Variable {
+    /// The tensor; modules hold the same storage.
+    pub tensor: Tensor,
+    /// Whose it is.
+    pub part: Part,
+    /// Whether it is learnable at all; running statistics, windows and codebooks are not.
+    pub learnable: bool,
+    /// Whether training may change it: trained, or a running statistic that is kept up to date.
+    pub changes: bool,
+}
+
+/// All variables of a model, in the order of their names.
+#[derive(Debug)]
+pub struct Store {
+    device: Device,
+    variables: RefCell<BTreeMap<String, Variable>>,
+}
+
+impl Store {
+    /// An empty store; variables are created on `device`.
+    pub fn new(device: Device) -> Self {
+        Self { device, variables: RefCell::default() }
+    }
+
+    /// Where the variables live.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Names and tensors (same storage) of the variables that `keep` picks, in the order of their names.
+    pub fn select(&self, keep: impl Fn(&str, &Variable) -> bool) -> Vec<(String, Tensor)> {
+        let variables = self.variables.borrow();
+        let kept = variables.iter().filter(|(name, v)| keep(name, v));
+        kept.map(|(name, v)| (name.clone(), v.tensor.shallow_clone())).collect()
+    }
+
+    /// The tensor of that name (same storage).
+    pub fn get(&self, name: &str) -> Option<Tensor> {
+        self.variables.borrow().get(name).map(|v| v.tensor.shallow_clone())
+    }
+
+    /// Elements of the variables that `keep` picks.
+    pub fn count(&self, keep: impl Fn(&str, &Variable) -> bool) -> usize {
+        let variables = self.variables.borrow();
+        let kept = variables.iter().filter(|(name, v)| keep(name, v));
+        kept.map(|(_, v)| v.tensor.numel()).sum()
+    }
+
+    fn insert(&self, name: String, variable: Variable) -> Result<()> {
+        let mut variables = self.variables.borrow_mut();
+        if variables.contains_key(&name) {
+            return Err(Error::Twice { name });
+        }
+        variables.insert(name, variable);
+        Ok(())
+    }
+}
+
+/// Where the next variables of a model are created, and under which rules: the tuning method, the seed, and whether
+/// this part of the network is in training mode when the model trains.
+#[derive(Clone)]
+pub struct Scope<'a> {
+    store: &'a Store,
+    method: &'a dyn Method,
+    seed: u64,
+    batch_stats: bool,
+    part: Part,
+    path: String,
+}
+
+impl<'a> Scope<'a> {
+    /// The root of the published network. With `batch_stats` frozen parts run in training mode too.
+    pub fn root(store: &'a Store, method: &'a dyn Method, seed: u64, batch_stats: bool) -> Self {
+        Self { store, method, seed, batch_stats, part: Part::Base, path: String::new() }
+    }
+
+    /// The same place for another part of the model.
+    pub fn part(&self, part: Part) -> Self {
+        Self { part, ..self.clone() }
+    }
+
+    /// The tuning method, while the published network is built; heads and additions are not tuned by methods.
+    pub fn method(&self) -> Option<&'a dyn Method> {
+        (self.part == Part::Base).then_some(self.method)
+    }
+
+    /// Whether dropout and batch statistics are on here while the model trains.
+    pub fn live(&self) -> bool {
+        self.part != Part::Base || self.batch_stats || self.method.trains_base()
+    }
+
+    /// Where variables are created.
+    pub fn device(&self) -> Device {
+        self.store.device
+    }
+
+    /// The dotted name of `last` here.
+    pub fn name(&self, last: &str) -> String {
+        if self.path.is_empty() { last.to_owned() } else { format!("{}.{last}", self.path) }
+    }
+
+    /// A float32 variable that can be learned; the method decides whether it is.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn param(
+        &self,
+        last: &str,
+        shape: &[i64],
+        init: Init,
+        role: Role,
+        term: Term,
+    ) -> Result<Tensor> {
+        let trains = match self.part {
+            Part::Base => role != Role::Unused && self.method.trains(role, term),
+            Part::Added | Part::Head => true,
+        };
+        let name = self.name(last);
+        let values = init.values(numel(shape), self.seed, &name);
+        let tensor = Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_to_device(self.device())?;
+        let tensor = tensor.f_set_requires_grad(trains)?;
+        self.add(name, tensor, true, trains)
+    }
+
+    /// A variable that is never learned and that training leaves alone.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn constant(&self, last: &str, tensor: Tensor) -> Result<Tensor> {
+        self.add(self.name(last), tensor.f_to_device(self.device())?, false, false)
+    }
+
+    /// A running statistic: never learned, and kept up to date where this part of the network is live.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn statistic(&self, last: &str, shape: &[i64], value: f64, kind: Kind) -> Result<Tensor> {
+        let tensor = Tensor::f_full(shape, value, (kind, self.device()))?;
+        self.add(self.name(last), tensor, false, self.live())
+    }
+
+    fn add(&self, name: String, tensor: Tensor, learnable: bool, changes: bool) -> Result<Tensor> {
+        let same = tensor.shallow_clone();
+        self.store.insert(name, Variable { tensor, part: self.part, learnable, changes })?;
+        Ok(same)
+    }
+}
+
+impl<'a, N: Display> Div<N> for &Scope<'a> {
+    type Output = Scope<'a>;
+
+    fn div(self, last: N) -> Scope<'a> {
+        Scope { path: self.name(&last.to_string()), ..self.clone() }
+    }
+}
+
+impl<'a, N: Display> Div<N> for Scope<'a> {
+    type Output = Scope<'a>;
+
+    fn div(self, last: N) -> Scope<'a> {
+        &self / last
+    }
+}
+
+fn numel(shape: &[i64]) -> usize {
+    shape.iter().map(|&n| usize::try_from(n).unwrap_or(0)).product()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peft::Full;
+
+    #[test]
+    fn names_are_dotted_and_a_second_one_of_a_name_is_an_error() {
+        let (store, full) = (Store::new(Device::Cpu), Full {});
+        let vs = Scope::root(&store, &full, 0, false) / "conv" / 0;
+        let add = |last| vs.param(last, &[2], Init::Const(0.0), Role::Other, Term::Weight);
+        let _ = add("weight").unwrap();
+        let _ = add("bias").unwrap();
+        assert_eq!(
+            add("bias").unwrap_err().to_string(),
+            "model: two variables are called conv.0.bias"
+        );
+        let names: Vec<_> = store.select(|_, _| true).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["conv.0.bias", "conv.0.weight"]);
+    }
+}

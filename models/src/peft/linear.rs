@@ -1,0 +1,84 @@
+//! The linear layer every model is made of: the one place where a method can change what a layer computes.
+
+use tch::Tensor;
+
+use crate::error::Result;
+use crate::nn::{Init, Scope};
+use crate::peft::{Delta, Site, Term};
+
+/// Weight and bias of a layer as published.
+#[derive(Debug)]
+pub struct Base {
+    /// [out, in], or [out, in, 1] for a kernel-1 convolution.
+    pub weight: Tensor,
+    /// [out]
+    pub bias: Option<Tensor>,
+}
+
+impl Base {
+    /// The weight as a matrix [out, in] (same storage).
+    pub fn matrix(&self) -> Result<Tensor> {
+        Ok(match self.weight.dim() {
+            3 => self.weight.f_squeeze_dim(2)?,
+            _ => self.weight.shallow_clone(),
+        })
+    }
+
+    /// x [.., in] -> x W^T + b [.., out]
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.f_linear(&self.matrix()?, self.bias.as_ref())?)
+    }
+}
+
+/// A linear layer over the last axis, or the kernel-1 convolution that is the same thing, with what the tuning method
+/// adds to it.
+#[derive(Debug)]
+pub struct Linear {
+    name: String,
+    base: Base,
+    delta: Option<Box<dyn Delta>>,
+}
+
+impl Linear {
+    /// Weight [out, in] and bias [out].
+    pub fn new(vs: &Scope, site: Site) -> Result<Self> {
+        let bias = vs.param("bias", &[site.out], Init::fan_in(site.inp), site.role, Term::Bias)?;
+        Self::build(vs, site, &[site.out, site.inp], Some(bias))
+    }
+
+    /// A kernel-1 convolution without bias: weight [out, in, 1], applied over the last axis all the same.
+    pub fn pointwise(vs: &Scope, site: Site) -> Result<Self> {
+        Self::build(vs, site, &[site.out, site.inp, 1], None)
+    }
+
+    fn build(vs: &Scope, site: Site, shape: &[i64], bias: Option<Tensor>) -> Result<Self> {
+        let weight = vs.param("weight", shape, Init::fan_in(site.inp), site.role, Term::Weight)?;
+        let delta = match vs.method() {
+            Some(method) => method.linear(&site, vs)?,
+            None => None,
+        };
+        Ok(Self { name: vs.name(""), base: Base { weight, bias }, delta })
+    }
+
+    /// x [.., in] -> [.., out]
+    pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        match &self.delta {
+            Some(delta) => delta.forward(&self.base, x, train),
+            None => self.base.forward(x),
+        }
+    }
+
+    /// Lets a change that starts from the published weights see them.
+    pub fn settle(&self) -> Result<()> {
+        self.delta.as_ref().map_or(Ok(()), |delta| delta.settle(&self.base))
+    }
+
+    /// Weight (and bias) by full name with the change folded in; `None` where nothing was added.
+    pub fn merged(&self) -> Result<Option<Vec<(String, Tensor)>>> {
+        let Some(delta) = &self.delta else { return Ok(None) };
+        let Base { weight, bias } = delta.merge(&self.base)?;
+        let mut out = vec![(format!("{}weight", self.name), weight)];
+        out.extend(bias.map(|bias| (format!("{}bias", self.name), bias)));
+        Ok(Some(out))
+    }
+}

@@ -1,0 +1,193 @@
+//! Parameter-efficient tuning, decided while a model is built.
+//!
+//! A model asks the method at each [`Site`] whether it has something to add, and for each of its parameters whether it
+//! trains. Model files name sites and roles, never a method; a method knows roles, never a model.
+
+mod full;
+mod linear;
+mod probe;
+
+pub use full::Full;
+pub use linear::{Base, Linear};
+pub use probe::Probe;
+
+use std::fmt::Debug;
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::error::Result;
+use crate::nn::Scope;
+
+/// What a part of a network does. The roles of attention, feed-forward and convolution are those inside a repeated
+/// encoder layer; everything else is [`Role::Front`], [`Role::Dense`] or [`Role::Other`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Projection to queries.
+    Query,
+    /// Projection to keys.
+    Key,
+    /// Projection to values.
+    Value,
+    /// Projection of the joined heads.
+    Out,
+    /// First linear layer of a feed-forward.
+    Up,
+    /// Second linear layer of a feed-forward.
+    Down,
+    /// Kernel-1 convolution of a convolution module.
+    Pointwise,
+    /// Convolution over time of a convolution module.
+    Depthwise,
+    /// Layer norm around an attention or a feed-forward, or at the end of a layer.
+    BlockNorm,
+    /// Layer norm of a convolution module.
+    ConvNorm,
+    /// Batch norm of a convolution module.
+    BatchNorm,
+    /// Behind the attention's residual sum.
+    AfterAttention,
+    /// Behind a feed-forward's residual sum.
+    AfterFeedForward,
+    /// A part below the encoder: convolutions, their norms, the projection to the encoder's width.
+    Front,
+    /// A linear layer outside an encoder layer.
+    Dense,
+    /// Anything else.
+    Other,
+    /// Kept only because the published checkpoint has it; never trained.
+    Unused,
+}
+
+/// Which term of a layer a parameter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Term {
+    /// Multiplies.
+    Weight,
+    /// Is added.
+    Bias,
+}
+
+/// A place where a method may add something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Site {
+    /// What the place does.
+    pub role: Role,
+    /// Number of the encoder layer, from 0; `None` outside.
+    pub layer: Option<usize>,
+    /// Width in.
+    pub inp: i64,
+    /// Width out.
+    pub out: i64,
+}
+
+/// A way to tune a model. Everything but [`Method::trains`] defaults to nothing.
+pub trait Method: Debug {
+    /// Whether a parameter of the published network is trained. Heads and additions always are.
+    fn trains(&self, role: Role, term: Term) -> bool;
+
+    /// Whether the published network as a whole is being trained: then its dropout is on and its batch norms follow
+    /// the batch. Otherwise it stays in evaluation mode.
+    fn trains_base(&self) -> bool {
+        false
+    }
+
+    /// Whether the method has to find a place in the network: true for all that add or pick something.
+    fn needs_site(&self) -> bool {
+        true
+    }
+
+    /// What changes at a linear layer, if anything. `vs` is the layer's own scope.
+    ///
+    /// # Errors
+    /// When a variable cannot be made.
+    fn linear(&self, _site: &Site, _vs: &Scope) -> Result<Option<Box<dyn Delta>>> {
+        Ok(None)
+    }
+
+    /// What is added behind a residual sum, if anything. `vs` is the encoder layer's scope, `block` the name of what
+    /// the sum closes, such as `attn`.
+    ///
+    /// # Errors
+    /// When a variable cannot be made.
+    fn after(&self, _site: &Site, _vs: &Scope, _block: &str) -> Result<Option<Box<dyn After>>> {
+        Ok(None)
+    }
+
+    /// Keys and values put before those of an attention, if any. `vs` is the encoder layer's scope.
+    ///
+    /// # Errors
+    /// When a variable cannot be made.
+    fn prefix(&self, _site: &Site, _vs: &Scope) -> Result<Option<Box<dyn Prefix>>> {
+        Ok(None)
+    }
+}
+
+/// A change of one linear layer.
+pub trait Delta: Debug + Send {
+    /// x [.., in] -> [.., out]: the layer's output, changed.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    fn forward(&self, base: &Base, x: &Tensor, train: bool) -> Result<Tensor>;
+
+    /// The layer that gives the same output without the change.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    fn merge(&self, base: &Base) -> Result<Base>;
+
+    /// Called once when the published weights are in place, for changes that start from them.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    fn settle(&self, _base: &Base) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Something behind a residual sum.
+pub trait After: Debug + Send {
+    /// x [B, T, D] -> [B, T, D]
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    fn forward(&self, x: &Tensor) -> Result<Tensor>;
+}
+
+/// Keys and values that every query sees before those of the input.
+pub trait Prefix: Debug + Send {
+    /// Keys and values, each [P, D].
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    fn keys_values(&self) -> Result<(Tensor, Tensor)>;
+}
+
+/// The tuning methods by the name a configuration gives them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case")]
+pub enum Tuning {
+    /// Everything.
+    Full(Full),
+    /// The head alone.
+    Probe(Probe),
+}
+
+impl Tuning {
+    /// The method itself.
+    pub fn method(&self) -> &dyn Method {
+        match self {
+            Tuning::Full(m) => m,
+            Tuning::Probe(m) => m,
+        }
+    }
+
+    /// The name in a configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Tuning::Full(_) => "full",
+            Tuning::Probe(_) => "probe",
+        }
+    }
+}
