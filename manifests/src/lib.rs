@@ -9,6 +9,7 @@ mod hash;
 mod names;
 mod parquet_io;
 mod row;
+pub mod table;
 mod view;
 mod vocab;
 
@@ -19,4 +20,4 @@ pub use parquet_io::{
 };
 pub use row::{Example, Facts, Split, Status, Target, Track, Warning};
 pub use view::{Counts, Source, View};
-pub use vocab::Vocab;
+pub use vocab::{Synonyms, Vocab};

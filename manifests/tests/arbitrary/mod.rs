@@ -8,7 +8,7 @@ use proptest::prelude::*;
 /// Up to twelve tracks with unique keys in any order.
 pub fn tracks() -> impl Strategy<Value = Vec<Track>> {
     btree_set("[a-z0-9é☃ ]{1,6}", 0..12)
-        .prop_flat_map(|ids| ids.into_iter().map(|id| track(id)).collect::<Vec<_>>())
+        .prop_flat_map(|ids| ids.into_iter().map(track).collect::<Vec<_>>())
         .prop_shuffle()
 }
 
