@@ -1,6 +1,6 @@
 //! The config of the data stages, `configs/data/<name>.toml`. Relative paths start at the current folder.
 
-use crate::corpus::{Corpus, CorpusConfig, Magnatagatune};
+use crate::corpus::{Corpus, CorpusConfig, Magnatagatune, MtgJamendo};
 use crate::error::{Error, Result};
 use etude_shards::Number;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ pub struct Config {
     pub shards: Shards,
     /// Options of `corpus = "magnatagatune"`.
     pub magnatagatune: Option<Magnatagatune>,
+    /// Options of `corpus = "mtg_jamendo"`.
+    pub mtg_jamendo: Option<MtgJamendo>,
 }
 
 /// Published layouts.
@@ -44,6 +46,8 @@ pub struct Config {
 pub enum CorpusName {
     /// `annotations_final.csv` and `clip_info_final.csv`.
     Magnatagatune,
+    /// Split files `autotagging_*-{train,validation,test}.tsv`.
+    MtgJamendo,
 }
 
 /// Section `[ingest]`.
@@ -161,6 +165,7 @@ impl Config {
     pub fn corpus(&self) -> Box<dyn Corpus> {
         match self.corpus {
             CorpusName::Magnatagatune => Box::new(self.magnatagatune.clone().unwrap_or_default()),
+            CorpusName::MtgJamendo => Box::new(self.mtg_jamendo.clone().unwrap_or_default()),
         }
     }
 
@@ -238,10 +243,26 @@ impl Config {
                 format!("{} and {}", shards.row_group_mb, shards.file_mb),
             ),
         ];
-        match rules.into_iter().find(|(holds, ..)| !holds) {
-            Some((_, rule, got)) => Err(format!("{rule}, got {got}")),
-            None => Ok(()),
+        if let Some((_, rule, got)) = rules.into_iter().find(|(holds, ..)| !holds) {
+            return Err(format!("{rule}, got {got}"));
         }
+        self.check_sections()
+    }
+
+    /// Options of a corpus that is not the one in use are a mistake.
+    fn check_sections(&self) -> Result<(), String> {
+        let sections = [
+            (CorpusName::Magnatagatune, self.magnatagatune.is_some(), "magnatagatune"),
+            (CorpusName::MtgJamendo, self.mtg_jamendo.is_some(), "mtg_jamendo"),
+        ];
+        if let Some((_, _, name)) =
+            sections.iter().find(|(of, given, _)| *given && *of != self.corpus)
+        {
+            return Err(format!(
+                "section [{name}] belongs to corpus = \"{name}\", got another corpus"
+            ));
+        }
+        self.mtg_jamendo.as_ref().map_or(Ok(()), MtgJamendo::check)
     }
 }
 
@@ -388,6 +409,13 @@ mod tests {
             let text = error(SMALL, &[set]);
             assert!(text.contains(&format!("{name}: expected")), "{text}");
         }
+        let text = error(SMALL, &["mtg_jamendo.splits=[0]"]);
+        assert!(
+            text.contains("section [mtg_jamendo] belongs to corpus = \"mtg_jamendo\""),
+            "{text}"
+        );
+        let text = error(SMALL, &["corpus=mtg_jamendo", "mtg_jamendo.splits=[5]"]);
+        assert!(text.contains("mtg_jamendo.splits: expected some of 0 to 4, got [5]"), "{text}");
         assert!(error(SMALL, &["ingest"]).contains("expected section.key=value"));
         assert!(error(SMALL, &["corpus.x=1"]).contains("corpus is a value, not a section"));
     }

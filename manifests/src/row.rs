@@ -55,7 +55,7 @@ pub struct Track {
 }
 
 /// What one full decode of a file found. Everything is `None` until the file has been decoded.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Facts {
     /// Size of the file; `None` if it is missing.
     pub file_bytes: Option<i64>,

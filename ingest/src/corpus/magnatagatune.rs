@@ -128,6 +128,10 @@ impl Corpus for Magnatagatune {
         Ok(names.iter().map(|name| view(cfg, name, name, false, &top, tracks, &sources)).collect())
     }
 
+    fn scheme(&self, cfg: &CorpusConfig) -> String {
+        cfg.dataset.clone()
+    }
+
     fn durations(&self, cfg: &CorpusConfig) -> Result<Durations> {
         Ok(match cfg.dataset.as_str() {
             PUBLISHED => Durations::Same { seconds: 29.124, tolerance: 0.05 },

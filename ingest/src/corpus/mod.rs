@@ -1,12 +1,14 @@
 //! Corpora: from annotation files as published to tracks and views. A corpus opens no audio.
 
 mod magnatagatune;
+mod mtg_jamendo;
 mod table;
 
 pub use magnatagatune::Magnatagatune;
+pub use mtg_jamendo::{MtgJamendo, Quality, Subset};
 
 use crate::error::{Error, Result};
-use etude_manifests::{Example, Source, Status, Target, Track, View, Vocab};
+use etude_manifests::{Example, Source, Split, Status, Target, Track, View, Vocab};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -35,6 +37,9 @@ pub trait Corpus: Sync {
 
     /// The views. Tracks whose status says that they cannot be used are left out.
     fn views(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<View>>;
+
+    /// The splits that shards carry as their default: a key of [`Track::splits`].
+    fn scheme(&self, cfg: &CorpusConfig) -> String;
 
     /// Durations as published.
     fn durations(&self, _cfg: &CorpusConfig) -> Result<Durations> {
@@ -190,4 +195,13 @@ fn sha256(path: &Path) -> Result<String> {
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+/// Split as the publishers spell it: `train`, `training`, `valid`, `validation`, `val`, `test`.
+fn split_name(text: &str) -> Option<Split> {
+    Some(match text {
+        "train" | "training" => Split::Train,
+        "valid" | "validation" | "val" => Split::Valid,
+        "test" => Split::Test,
+        _ => return None,
+    })
 }
