@@ -92,6 +92,26 @@ pub enum Error {
         /// Tracks in all.
         total: u64,
     },
+    /// A rate nothing can be resampled from or to.
+    #[error("resample {from} Hz to {to} Hz: expected rates of 1 to 768000 Hz")]
+    Rate {
+        /// Rate of the input, Hz.
+        from: u32,
+        /// Rate that was asked for, Hz.
+        to: u32,
+    },
+    /// The resampler refused its input.
+    #[error("resample {from} Hz to {to} Hz with {how}: {reason}")]
+    Resample {
+        /// Rate of the input, Hz.
+        from: u32,
+        /// Rate that was asked for, Hz.
+        to: u32,
+        /// Id of the resampler.
+        how: String,
+        /// What it said.
+        reason: String,
+    },
     /// From the manifests.
     #[error(transparent)]
     Manifests(#[from] etude_manifests::Error),

@@ -2,8 +2,18 @@
 
 mod config;
 pub mod corpus;
+mod decode;
+mod digest;
 mod error;
+mod mono;
+mod pcm;
+mod quality;
+mod resample;
+mod simd;
 
 pub use config::{Bad, Check, Config, CorpusName, Ingest, Shards};
 pub use corpus::{Corpus, CorpusConfig};
+pub use decode::{DecodeLimits, Decoded, decode};
 pub use error::{Error, Result};
+pub use pcm::Pcm;
+pub use resample::{Resample, Resampler};
