@@ -169,7 +169,9 @@ mod tests {
 
     #[test]
     fn a_full_scale_sine_has_an_rms_of_the_root_of_one_half() {
-        let x: Vec<f32> = (0..16_000).map(|i| (i as f32 * 0.062_831_855 * 10.0).sin()).collect();
+        let x: Vec<f32> = (0..16_000)
+            .map(|i| (f64::from(i) / 25.0 * std::f64::consts::TAU).sin() as f32)
+            .collect();
         let s = summary(&x, 16_000, 1152);
         assert!((s.rms - 0.5f32.sqrt()).abs() < 1e-4, "{s:?}");
         assert!(s.dc.abs() < 1e-3 && s.peak <= 1.0 && s.silence_ratio == 0.0, "{s:?}");

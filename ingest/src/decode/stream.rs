@@ -120,6 +120,7 @@ fn try_read(
 /// Notes what the container says before a packet is read.
 fn describe(open: &Open<'_>, bytes: &[u8], found: &mut Found) {
     let track = &open.track;
+    found.container = Some(open.container.clone());
     if let Some(CodecParameters::Audio(params)) = &track.codec_params {
         found.rate = params.sample_rate;
         found.channels = params.channels.as_ref().map(|c| c.count());
