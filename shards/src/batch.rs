@@ -31,3 +31,18 @@ pub struct LoaderState {
     /// Samples of this epoch already handed over.
     pub sample: u64,
 }
+
+impl Batch {
+    /// A batch of nothing; its buffers grow when it is filled.
+    pub(crate) fn empty() -> Self {
+        Self {
+            keys: Vec::new(),
+            starts: Vec::new(),
+            data: Vec::new(),
+            shape: Vec::new(),
+            lengths: Vec::new(),
+            targets: Vec::new(),
+            after: LoaderState::default(),
+        }
+    }
+}

@@ -6,19 +6,34 @@
 
 mod atomic;
 mod batch;
+mod config;
+mod crop;
 mod entry;
 mod error;
 mod index;
 mod kind;
-#[cfg_attr(not(test), allow(dead_code, reason = "the reader decodes"))]
+mod loader;
+mod mix;
 mod number;
+mod order;
+mod pages;
+mod plan;
+mod reader;
 mod spec;
+mod stats;
+mod worker;
 mod writer;
 
 pub use batch::{Batch, LoaderState};
+pub use config::LoaderConfig;
+pub use crop::{Crop, Tail};
 pub use entry::{FileEntry, Refused, TrackEntry};
 pub use error::{Error, Result};
 pub use index::{Index, VERSION};
 pub use kind::{Kind, Number};
+pub use loader::Loader;
+pub use order::{Order, epoch_order};
+pub use reader::{ReadFacts, Reader};
 pub use spec::{Spec, TrackRow};
+pub use stats::Stats;
 pub use writer::{PushFacts, ShardFile};

@@ -27,6 +27,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How files name their writer.
+pub(crate) const CREATOR: &str = "etude-shards version ";
+
 /// Name of the column that holds the numbers.
 pub(crate) const DATA: &str = "data";
 
@@ -269,7 +272,7 @@ fn properties(spec: &Spec) -> WriterProperties {
         fact("manifest", spec.manifest_hash.clone()),
     ];
     WriterProperties::builder()
-        .set_created_by(format!("etude-shards version {VERSION}.0.0"))
+        .set_created_by(format!("{CREATOR}{VERSION}.0.0"))
         .set_compression(Compression::UNCOMPRESSED)
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::Chunk) // smallest and largest key of a row group
