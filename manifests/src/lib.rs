@@ -4,17 +4,25 @@
 //! split, and what a model should say about it. Audio is written once; labels are views.
 
 mod atomic;
+mod check;
 mod error;
+mod findings;
 mod hash;
+mod leak;
 mod names;
 mod parquet_io;
 mod row;
+pub mod split;
+mod subset;
 pub mod table;
 mod view;
 mod vocab;
 
+pub use check::{check_tracks, check_view};
 pub use error::{Error, Result};
+pub use findings::{Finding, Findings, Level};
 pub use hash::tracks_hash;
+pub use leak::{Border, Leak, Relation, leaks};
 pub use parquet_io::{
     TableMeta, VERSION, read_tracks, read_tracks_meta, read_view, write_tracks, write_view,
 };
