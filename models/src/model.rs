@@ -74,6 +74,7 @@ impl Model {
     ) -> Result<Self> {
         let vs = Store::new(device);
         let method = tuning.method();
+        method.check()?;
         let root = Scope::root(&vs, method, seed, cfg.frozen_stats == FrozenStats::Batch);
         let backbone = cfg.backbone.build(&root)?;
         let spec = backbone.spec();

@@ -1,12 +1,16 @@
 //! Parts that more than one model is made of. Every variable is created through a [`Scope`].
 
+mod attention;
 mod conv;
+mod feed_forward;
 mod init;
 mod melspec;
 mod norm;
 mod scope;
 
+pub use attention::{Attention, AttentionSizes};
 pub use conv::{Conv1d, Conv1dSizes, Conv2d};
+pub use feed_forward::{FeedForward, FeedForwardSizes};
 pub use init::Init;
 pub use melspec::MelSpec;
 pub use norm::{BatchNorm, LayerNorm};

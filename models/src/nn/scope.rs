@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::nn::Init;
-use crate::peft::{Method, Role, Term};
+use crate::peft::{After, Delta, Method, Prefix, Role, Site, Term};
 
 /// Whose a variable is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,9 +105,39 @@ impl<'a> Scope<'a> {
         Self { part, ..self.clone() }
     }
 
-    /// The tuning method, while the published network is built; heads and additions are not tuned by methods.
-    pub fn method(&self) -> Option<&'a dyn Method> {
-        (self.part == Part::Base).then_some(self.method)
+    /// What the tuning method changes at a linear layer whose scope this is.
+    ///
+    /// # Errors
+    /// When a variable cannot be made.
+    pub fn linear(&self, site: &Site) -> Result<Option<Box<dyn Delta>>> {
+        self.ask(|method, vs| method.linear(site, vs))
+    }
+
+    /// What the tuning method adds behind a residual sum of the encoder layer whose scope this is.
+    ///
+    /// # Errors
+    /// When a variable cannot be made.
+    pub fn after(&self, site: &Site, block: &str) -> Result<Option<Box<dyn After>>> {
+        self.ask(|method, vs| method.after(site, vs, block))
+    }
+
+    /// What the tuning method puts before keys and values of the encoder layer whose scope this is.
+    ///
+    /// # Errors
+    /// When a variable cannot be made.
+    pub fn prefix(&self, site: &Site) -> Result<Option<Box<dyn Prefix>>> {
+        self.ask(|method, vs| method.prefix(site, vs))
+    }
+
+    /// Methods tune the published network only, not heads and not each other.
+    fn ask<T>(
+        &self,
+        question: impl FnOnce(&dyn Method, &Scope) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        match self.part {
+            Part::Base => question(self.method, &self.part(Part::Added)),
+            Part::Added | Part::Head => Ok(None),
+        }
     }
 
     /// Whether dropout and batch statistics are on here while the model trains.
@@ -154,6 +184,15 @@ impl<'a> Scope<'a> {
     /// When the name is taken.
     pub fn constant(&self, last: &str, tensor: Tensor) -> Result<Tensor> {
         self.add(self.name(last), tensor.f_to_device(self.device())?, false, false)
+    }
+
+    /// A variable that is never learned, with values from the seed: a random projection, a codebook.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn drawn(&self, last: &str, shape: &[i64], init: Init) -> Result<Tensor> {
+        let values = init.values(numel(shape), self.seed, &self.name(last));
+        self.constant(last, Tensor::f_from_slice(&values)?.f_reshape(shape)?)
     }
 
     /// A running statistic: never learned, and kept up to date where this part of the network is live.

@@ -28,6 +28,16 @@ impl Base {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.f_linear(&self.matrix()?, self.bias.as_ref())?)
     }
+
+    /// A layer with the matrix [out, in] given, in the shape of this one's weight.
+    pub fn with(&self, matrix: &Tensor, bias: Option<Tensor>) -> Result<Base> {
+        Ok(Base { weight: matrix.f_reshape(self.weight.size())?, bias })
+    }
+
+    /// A copy of the bias.
+    pub fn bias_copy(&self) -> Option<Tensor> {
+        self.bias.as_ref().map(|b| b.detach().copy())
+    }
 }
 
 /// A linear layer over the last axis, or the kernel-1 convolution that is the same thing, with what the tuning method
@@ -53,11 +63,7 @@ impl Linear {
 
     fn build(vs: &Scope, site: Site, shape: &[i64], bias: Option<Tensor>) -> Result<Self> {
         let weight = vs.param("weight", shape, Init::fan_in(site.inp), site.role, Term::Weight)?;
-        let delta = match vs.method() {
-            Some(method) => method.linear(&site, vs)?,
-            None => None,
-        };
-        Ok(Self { name: vs.name(""), base: Base { weight, bias }, delta })
+        Ok(Self { name: vs.name(""), base: Base { weight, bias }, delta: vs.linear(&site)? })
     }
 
     /// x [.., in] -> [.., out]

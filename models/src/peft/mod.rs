@@ -3,13 +3,27 @@
 //! A model asks the method at each [`Site`] whether it has something to add, and for each of its parameters whether it
 //! trains. Model files name sites and roles, never a method; a method knows roles, never a model.
 
+mod adapter;
+mod bitfit;
+mod dora;
 mod full;
+mod ia3;
 mod linear;
+mod lora;
+mod prefix;
 mod probe;
+mod ssf;
 
+pub use adapter::Adapter;
+pub use bitfit::BitFit;
+pub use dora::Dora;
 pub use full::Full;
+pub use ia3::Ia3;
 pub use linear::{Base, Linear};
+pub use lora::{Lora, Rank, Scaling, Target};
+pub use prefix::Prefixes;
 pub use probe::Probe;
+pub use ssf::Ssf;
 
 use std::fmt::Debug;
 
@@ -39,8 +53,10 @@ pub enum Role {
     Pointwise,
     /// Convolution over time of a convolution module.
     Depthwise,
-    /// Layer norm around an attention or a feed-forward, or at the end of a layer.
-    BlockNorm,
+    /// Layer norm before or after an attention.
+    AttentionNorm,
+    /// Layer norm before or after a feed-forward, or at the end of a layer.
+    FeedForwardNorm,
     /// Layer norm of a convolution module.
     ConvNorm,
     /// Batch norm of a convolution module.
@@ -81,10 +97,37 @@ pub struct Site {
     pub out: i64,
 }
 
-/// A way to tune a model. Everything but [`Method::trains`] defaults to nothing.
+impl Role {
+    /// Whether this is a linear layer of an attention.
+    pub fn in_attention(self) -> bool {
+        matches!(self, Role::Query | Role::Key | Role::Value | Role::Out)
+    }
+
+    /// Whether this is a linear layer of a feed-forward.
+    pub fn in_feed_forward(self) -> bool {
+        matches!(self, Role::Up | Role::Down)
+    }
+
+    /// Whether this is a linear layer of an encoder layer, convolutions of kernel 1 included.
+    pub fn in_encoder(self) -> bool {
+        self.in_attention() || self.in_feed_forward() || self == Role::Pointwise
+    }
+}
+
+/// A way to tune a model. By default the published network is left as it is.
 pub trait Method: Debug {
     /// Whether a parameter of the published network is trained. Heads and additions always are.
-    fn trains(&self, role: Role, term: Term) -> bool;
+    fn trains(&self, _role: Role, _term: Term) -> bool {
+        false
+    }
+
+    /// Whether the settings are in their range.
+    ///
+    /// # Errors
+    /// Names the setting that is not.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether the published network as a whole is being trained: then its dropout is on and its batch norms follow
     /// the batch. Otherwise it stays in evaluation mode.
@@ -97,7 +140,7 @@ pub trait Method: Debug {
         true
     }
 
-    /// What changes at a linear layer, if anything. `vs` is the layer's own scope.
+    /// What changes at a linear layer, if anything. `vs` is the layer's own scope; what is made there is trained.
     ///
     /// # Errors
     /// When a variable cannot be made.
@@ -172,6 +215,21 @@ pub enum Tuning {
     Full(Full),
     /// The head alone.
     Probe(Probe),
+    /// Bottlenecks behind residual sums, and the layer norms beside them.
+    Adapter(Adapter),
+    /// Low-rank updates of linear layers.
+    Lora(Lora),
+    /// Low-rank updates of direction, and a magnitude per output.
+    Dora(Dora),
+    /// Keys and values before those of the input.
+    Prefix(Prefixes),
+    /// Biases.
+    #[serde(rename = "bitfit")]
+    BitFit(BitFit),
+    /// A scale and a shift per output.
+    Ssf(Ssf),
+    /// A scale per key, value and inner feature.
+    Ia3(Ia3),
 }
 
 impl Tuning {
@@ -180,6 +238,13 @@ impl Tuning {
         match self {
             Tuning::Full(m) => m,
             Tuning::Probe(m) => m,
+            Tuning::Adapter(m) => m,
+            Tuning::Lora(m) => m,
+            Tuning::Dora(m) => m,
+            Tuning::Prefix(m) => m,
+            Tuning::BitFit(m) => m,
+            Tuning::Ssf(m) => m,
+            Tuning::Ia3(m) => m,
         }
     }
 
@@ -188,6 +253,13 @@ impl Tuning {
         match self {
             Tuning::Full(_) => "full",
             Tuning::Probe(_) => "probe",
+            Tuning::Adapter(_) => "adapter",
+            Tuning::Lora(_) => "lora",
+            Tuning::Dora(_) => "dora",
+            Tuning::Prefix(_) => "prefix",
+            Tuning::BitFit(_) => "bitfit",
+            Tuning::Ssf(_) => "ssf",
+            Tuning::Ia3(_) => "ia3",
         }
     }
 }

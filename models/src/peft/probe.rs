@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::peft::{Method, Role, Term};
+use crate::peft::Method;
 
 /// Nothing but the head trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -10,10 +10,6 @@ use crate::peft::{Method, Role, Term};
 pub struct Probe {}
 
 impl Method for Probe {
-    fn trains(&self, _role: Role, _term: Term) -> bool {
-        false
-    }
-
     fn needs_site(&self) -> bool {
         false
     }
