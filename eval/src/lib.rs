@@ -1,1 +1,3 @@
 //! Eval.
+
+pub mod metrics;
