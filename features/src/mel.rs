@@ -47,7 +47,7 @@ pub struct MelConfig {
     /// Pre-emphasis inside each frame; 0 is off.
     pub pre_emphasis: f32,
     /// Number of filters, F.
-    pub n_mels: usize,
+    pub bands: usize,
     /// Left foot of the first filter, Hz.
     pub f_min: f64,
     /// Right foot of the last filter, Hz; at most half the rate.
@@ -100,7 +100,7 @@ impl MelConfig {
 /// part of what the published models were trained on; the others in f64.
 pub fn filterbank(cfg: &MelConfig) -> Vec<f32> {
     let bins = cfg.bins();
-    let mut bank = vec![0.0; cfg.n_mels * bins];
+    let mut bank = vec![0.0; cfg.bands * bins];
     if cfg.scale == Scale::Htk {
         torchaudio_filters(cfg, &mut bank);
         return bank;
@@ -108,8 +108,8 @@ pub fn filterbank(cfg: &MelConfig) -> Vec<f32> {
     let (low, high) = (cfg.scale.mel(cfg.f_min), cfg.scale.mel(cfg.f_max));
     let over_mel = cfg.scale == Scale::Kaldi;
     // feet and tips of the triangles, on the axis they are straight on
-    let points: Vec<f64> = (0..cfg.n_mels + 2)
-        .map(|i| low + (high - low) * i as f64 / (cfg.n_mels + 1) as f64)
+    let points: Vec<f64> = (0..cfg.bands + 2)
+        .map(|i| low + (high - low) * i as f64 / (cfg.bands + 1) as f64)
         .map(|mel| if over_mel { mel } else { cfg.scale.hertz(mel) })
         .collect();
     for (row, foot) in bank.chunks_exact_mut(bins).zip(points.windows(3)) {
@@ -132,7 +132,7 @@ fn torchaudio_filters(cfg: &MelConfig, bank: &mut [f32]) {
     let bins = cfg.bins();
     let hertz = linspace(0.0, (cfg.rate / 2) as f32, bins);
     let mel = |hertz: f64| cfg.scale.mel(hertz) as f32;
-    let points: Vec<f32> = linspace(mel(cfg.f_min), mel(cfg.f_max), cfg.n_mels + 2)
+    let points: Vec<f32> = linspace(mel(cfg.f_min), mel(cfg.f_max), cfg.bands + 2)
         .into_iter()
         .map(|mel| 700.0 * (10f64.powf(f64::from(mel / 2595.0)) as f32 - 1.0))
         .collect();
@@ -197,7 +197,7 @@ impl MelSpec {
     pub fn new(cfg: &MelConfig) -> Result<Self> {
         let stft = Stft::new(&cfg.stft())?;
         ensure(cfg.rate >= 1, "rate", "at least 1 Hz", cfg.rate)?;
-        ensure(cfg.n_mels >= 1, "n_mels", "at least 1", cfg.n_mels)?;
+        ensure(cfg.bands >= 1, "bands", "at least 1", cfg.bands)?;
         let half = f64::from(cfg.rate) / 2.0;
         ensure(
             (0.0..half).contains(&cfg.f_min),
@@ -211,7 +211,7 @@ impl MelSpec {
             bank: Bank::new(&filterbank(cfg), cfg.bins()),
             amplitude: cfg.amplitude,
             spectrum: vec![0.0; stft.bins()],
-            tile: vec![0.0; TILE * cfg.n_mels],
+            tile: vec![0.0; TILE * cfg.bands],
             stft,
         })
     }
@@ -305,7 +305,7 @@ mod tests {
     fn every_name_is_a_front_end_that_can_be_planned() {
         for name in MelConfig::NAMES {
             let cfg = MelConfig::preset(name).unwrap();
-            assert_eq!(MelSpec::new(&cfg).unwrap().bands(), cfg.n_mels, "{name}");
+            assert_eq!(MelSpec::new(&cfg).unwrap().bands(), cfg.bands, "{name}");
         }
         assert_eq!(MelConfig::preset("musicfm"), None);
     }
@@ -325,7 +325,7 @@ mod tests {
             let cfg = MelConfig::preset(name).unwrap();
             let (dense, bins) = (filterbank(&cfg), cfg.bins());
             let spectrum: Vec<f32> = (0..bins).map(|k| 1.0 + (k * 7 % 13) as f32).collect();
-            let mut mel = vec![0.0; cfg.n_mels];
+            let mut mel = vec![0.0; cfg.bands];
             Bank::new(&dense, bins).apply(&spectrum, &mut mel);
             for (row, got) in dense.chunks(bins).zip(mel) {
                 let want: f64 = row.iter().zip(&spectrum).map(|(&a, &b)| f64::from(a * b)).sum();

@@ -65,7 +65,7 @@ pub(crate) fn config(name: &str) -> Option<MelConfig> {
     })
 }
 
-fn torchaudio(rate: u32, n_fft: usize, hop: usize, n_mels: usize) -> MelConfig {
+fn torchaudio(rate: u32, n_fft: usize, hop: usize, bands: usize) -> MelConfig {
     MelConfig {
         rate,
         n_fft,
@@ -76,7 +76,7 @@ fn torchaudio(rate: u32, n_fft: usize, hop: usize, n_mels: usize) -> MelConfig {
         spectrum: Spectrum::Power,
         remove_dc: false,
         pre_emphasis: 0.0,
-        n_mels,
+        bands,
         f_min: 0.0,
         f_max: f64::from(rate) / 2.0,
         scale: Scale::Htk,
@@ -85,11 +85,11 @@ fn torchaudio(rate: u32, n_fft: usize, hop: usize, n_mels: usize) -> MelConfig {
     }
 }
 
-fn librosa(rate: u32, n_fft: usize, hop: usize, n_mels: usize) -> MelConfig {
+fn librosa(rate: u32, n_fft: usize, hop: usize, bands: usize) -> MelConfig {
     MelConfig {
         framing: Framing::CentreZeros,
         scale: Scale::Slaney,
         area_norm: true,
-        ..torchaudio(rate, n_fft, hop, n_mels)
+        ..torchaudio(rate, n_fft, hop, bands)
     }
 }
