@@ -1,13 +1,15 @@
 //! One file to mono samples, facts and a verdict, with symphonia as the decoder and our own policy around it.
 //!
 //! - The file is read once, into memory; digests, container, packets and samples come from those bytes.
-//! - Trimming: a LAME tag's delay is cut from the start and its length is kept; without such a tag every sample stays.
+//! - Trimming: a LAME tag's delay is cut from the start and its length is kept; an Ogg page's position cuts its packets;
+//!   otherwise every sample stays.
 //! - Refused packets become zeros, so that what follows keeps its place in time.
 //! - A header's promises are compared with what came out; they size no buffer.
 //! - Nothing here fails: the outcome is the [`Status`]. The first rule that matches wins, in the order of that enum.
 
 mod container;
 mod judge;
+mod lame;
 mod layout;
 mod mpeg;
 mod sink;

@@ -59,7 +59,7 @@ names! {
 }
 
 names! {
-    Warning, 14,
+    Warning, 16,
     LengthUnknown => "length_unknown",
     TrailingBytes => "trailing_bytes",
     ExtensionMismatch => "extension_mismatch",
@@ -74,6 +74,8 @@ names! {
     DuplicatePcm => "duplicate_pcm",
     DurationMismatch => "duration_mismatch",
     KeptGoodPart => "kept_good_part",
+    SkippedBytes => "skipped_bytes",
+    CrcMismatch => "crc_mismatch",
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ pub struct Facts {
     pub frames: Option<i64>,
     /// Frames that came out of the decoder before trimming, zeros for refused packets included.
     pub decoded_frames: Option<i64>,
-    /// How encoder delay was handled: `none` or `lame`.
+    /// What told how much encoder delay to cut: `lame` (a LAME tag), `ogg` (the positions in Ogg pages) or `none`.
     pub trim_policy: Option<String>,
     /// Encoder delay cut from the start, frames.
     pub delay: Option<i32>,
@@ -172,7 +172,7 @@ pub enum Warning {
     Clipping,
     /// Mean of the samples above 0.05.
     Dc,
-    /// More than 90 % of the 100 ms blocks are silent.
+    /// At least 90 % of the 100 ms blocks are silent.
     MostlySilent,
     /// Peak above 1.
     PeakAboveOne,
@@ -190,6 +190,10 @@ pub enum Warning {
     DurationMismatch,
     /// Part of the stream could not be decoded and is silence, or was cut off (policy `keep_good`).
     KeptGoodPart,
+    /// Bytes between packets belong to none of them.
+    SkippedBytes,
+    /// The checksum in a LAME tag differs from that of the audio's bytes.
+    CrcMismatch,
 }
 
 /// Part of a corpus an example belongs to.

@@ -77,15 +77,20 @@ pub(super) fn decoder(track: &Track, verify: bool) -> Result<Box<dyn AudioDecode
     };
     let options = AudioDecoderOptions::default().gapless(false).verify(verify);
     symphonia::default::get_codecs().make_audio_decoder(params, &options).map_err(|e| {
-        let name = match params.codec {
-            codec::CODEC_ID_OPUS => "opus",
-            codec::CODEC_ID_SPEEX => "speex",
-            codec::CODEC_ID_AAC => "aac",
-            codec::CODEC_ID_ALAC => "alac",
-            _ => "the codec",
-        };
+        let name = undecodable(track).unwrap_or("the codec");
         failure(format!("no decoder for {name}: {e}"))
     })
+}
+
+/// The name of a codec that some builds, or all, have no decoder for.
+pub(super) fn undecodable(track: &Track) -> Option<&'static str> {
+    match track.codec_params.as_ref()?.audio()?.codec {
+        codec::CODEC_ID_OPUS => Some("opus"),
+        codec::CODEC_ID_SPEEX => Some("speex"),
+        codec::CODEC_ID_AAC => Some("aac"),
+        codec::CODEC_ID_ALAC => Some("alac"),
+        _ => None,
+    }
 }
 
 /// Containers that need `more-codecs`, by their first bytes.

@@ -126,7 +126,12 @@ fn facts(found: &Found, collected: Option<&Collected>, bytes: usize) -> Facts {
     facts.decoded_frames = Some(c.decoded as i64);
     facts.decode_errors = i32::try_from(found.refused).ok();
     facts.nonfinite = Some(c.nonfinite as i64);
-    facts.trim_policy = Some(if found.lame.is_some() { "lame" } else { "none" }.to_owned());
+    let policy = match (found.lame, found.page_trims) {
+        (Some(_), _) => "lame",
+        (None, true) => "ogg",
+        (None, false) => "none",
+    };
+    facts.trim_policy = Some(policy.to_owned());
     facts.delay = found.lame.and_then(|(delay, _)| i32::try_from(delay).ok());
     facts.padding = found.lame.and_then(|(_, padding)| i32::try_from(padding).ok());
     if let Some(rate) = found.rate.filter(|&r| r > 0) {
@@ -165,6 +170,8 @@ fn warnings(
     warn(found.length_unknown, Warning::LengthUnknown);
     warn(misleads, Warning::ExtensionMismatch);
     warn(found.md5_ok == Some(false), Warning::Md5Mismatch);
+    warn(found.crc_ok == Some(false), Warning::CrcMismatch);
+    warn(found.skipped > 0, Warning::SkippedBytes);
     let Some(c) = collected.filter(|c| !c.samples.is_empty()) else {
         warn(found.trailing > 0, Warning::TrailingBytes);
         all.sort_unstable();

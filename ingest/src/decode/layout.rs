@@ -7,22 +7,25 @@
 pub(super) struct WavData {
     /// Bytes the chunk declares; `None` for the placeholder of a streaming writer.
     pub declared: Option<u32>,
-    /// Bytes after the chunk that are not chunks themselves.
+    /// Bytes after the chunk that are not chunks themselves, and bytes in it that make no whole block of samples.
     pub trailing: u64,
 }
 
 /// Finds the data chunk of a RIFF file.
 pub(super) fn wav_data(bytes: &[u8]) -> Option<WavData> {
-    let mut at = 12;
+    let (mut at, mut align) = (12, 1);
     loop {
         let (id, len) = riff_chunk(bytes, at)?;
         let end = at + 8 + len as usize;
+        if id == *b"fmt " {
+            let block = bytes.get(at + 20..at + 22)?;
+            align = u32::from(u16::from_le_bytes([block[0], block[1]])).max(1);
+        }
         if id == *b"data" {
             let declared = (len != u32::MAX).then_some(len);
-            return Some(WavData {
-                declared,
-                trailing: beyond_chunks(bytes, end + len as usize % 2),
-            });
+            let rest = declared.map_or(0, |len| u64::from(len % align));
+            let after = beyond_chunks(bytes, end + len as usize % 2);
+            return Some(WavData { declared, trailing: rest + after });
         }
         at = end + len as usize % 2;
     }
@@ -51,13 +54,15 @@ fn riff_chunk(bytes: &[u8], at: usize) -> Option<([u8; 4], u32)> {
 pub(super) struct Trail {
     /// Offset after the last packet that was found; 0 before the first.
     at: usize,
+    /// Offset of the first packet.
+    pub first: Option<usize>,
     /// Bytes between packets that no packet used.
     pub skipped: u64,
 }
 
 impl Trail {
-    /// Takes note of the next packet and returns how many bytes were skipped before it. A packet that is not in the file
-    /// as it stands is passed over.
+    /// Takes note of the next packet and returns how many bytes were skipped before it. Ends at a packet that is not in
+    /// the file as it stands.
     pub fn follow(&mut self, bytes: &[u8], packet: &[u8]) -> u64 {
         let Some(head) = packet.first_chunk::<4>() else { return 0 };
         let rest = &bytes[self.at..];
@@ -65,19 +70,24 @@ impl Trail {
         while let Some(hit) = rest[from..].windows(4).position(|w| w == head) {
             let start = from + hit;
             if rest[start..].starts_with(packet) {
-                let skipped = if self.at == 0 { 0 } else { start as u64 };
+                let skipped = if self.first.is_none() { 0 } else { start as u64 };
+                self.first.get_or_insert(start);
                 self.skipped += skipped;
                 self.at += start + packet.len();
                 return skipped;
             }
             from = start + 1;
         }
+        self.at = bytes.len();
         0
     }
 
     /// Bytes after the last packet that belong to no tag. 0 if no packet was found.
     pub fn trailing(&self, bytes: &[u8]) -> u64 {
-        if self.at == 0 { 0 } else { without_tags(&bytes[self.at..]).len() as u64 }
+        match self.first {
+            Some(_) => without_tags(&bytes[self.at..]).len() as u64,
+            None => 0,
+        }
     }
 }
 
@@ -127,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_chunk_after_the_data_is_no_trailing_junk_but_loose_bytes_are() {
-        let list = wav(&[(b"fmt ", 2, b"xx"), (b"data", 4, b"abcd"), (b"LIST", 2, b"yy")]);
+        let list = wav(&[(b"fact", 2, b"xx"), (b"data", 4, b"abcd"), (b"LIST", 2, b"yy")]);
         assert_eq!(wav_data(&list), Some(WavData { declared: Some(4), trailing: 0 }));
         let loose = wav(&[(b"data", 4, b"abcdefghijklmnop")]);
         assert_eq!(wav_data(&loose), Some(WavData { declared: Some(4), trailing: 12 }));
@@ -137,6 +147,14 @@ mod tests {
     fn an_odd_chunk_is_padded() {
         let odd = wav(&[(b"data", 3, b"abc\0"), (b"LIST", 2, b"yy")]);
         assert_eq!(wav_data(&odd), Some(WavData { declared: Some(3), trailing: 0 }));
+    }
+
+    #[test]
+    fn half_a_sample_at_the_end_of_the_data_is_left_over() {
+        let mut fmt = [0; 16];
+        fmt[12] = 4;
+        let half = wav(&[(b"fmt ", 16, &fmt), (b"data", 6, b"abcdef")]);
+        assert_eq!(wav_data(&half), Some(WavData { declared: Some(6), trailing: 2 }));
     }
 
     #[test]

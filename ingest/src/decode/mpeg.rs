@@ -1,4 +1,4 @@
-//! The four bytes that open an MPEG audio frame, as far as ingest needs them: rate and channels.
+//! The four bytes that open an MPEG audio frame, as far as ingest needs them: rate, channels, side information.
 //! ISO/IEC 11172-3 §2.4.2.3, 13818-3 for the lower rates, and the unofficial 2.5 for the lowest.
 
 /// Rate and channels that a frame header states.
@@ -29,6 +29,18 @@ pub(super) fn spec(frame: &[u8]) -> Option<Spec> {
     Some(Spec { rate: rate >> halvings, channels: if d >> 6 == 3 { 1 } else { 2 } })
 }
 
+/// Bytes of side information after the header of a layer III frame; `None` if it is not one.
+pub(super) fn side_len(frame: &[u8]) -> Option<usize> {
+    let spec = spec(frame)?;
+    let layer_3 = frame[1] >> 1 & 3 == 1;
+    let mpeg_1 = frame[1] >> 3 & 3 == 3;
+    layer_3.then_some(match (mpeg_1, spec.channels) {
+        (true, 2) => 32,
+        (true, _) | (false, 2) => 17,
+        (false, _) => 9,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +50,14 @@ mod tests {
         assert_eq!(spec(&[0xff, 0xfb, 0x90, 0x64]), Some(Spec { rate: 44_100, channels: 2 }));
         assert_eq!(spec(&[0xff, 0xf3, 0x48, 0xc4]), Some(Spec { rate: 16_000, channels: 1 }));
         assert_eq!(spec(&[0xff, 0xe3, 0x28, 0xc4]), Some(Spec { rate: 8_000, channels: 1 }));
+    }
+
+    #[test]
+    fn side_information_shrinks_with_channels_and_version() {
+        assert_eq!(side_len(&[0xff, 0xfb, 0x90, 0x64]), Some(32));
+        assert_eq!(side_len(&[0xff, 0xfb, 0x90, 0xc4]), Some(17));
+        assert_eq!(side_len(&[0xff, 0xf3, 0x48, 0xc4]), Some(9));
+        assert_eq!(side_len(&[0xff, 0xfd, 0x90, 0x64]), None); // layer II
     }
 
     #[test]

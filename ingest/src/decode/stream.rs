@@ -2,12 +2,13 @@
 
 use super::DecodeLimits;
 use super::container::{self, Open};
+use super::lame;
 use super::layout::{Trail, wav_data};
 use super::mpeg;
 use super::sink::{Sink, TooLong};
 use etude_manifests::Status;
 use std::io::ErrorKind;
-use symphonia::core::audio::{Audio, AudioBuffer, GenericAudioBufferRef};
+use symphonia::core::audio::{Audio, GenericAudioBufferRef};
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::AudioDecoder;
 use symphonia::core::errors::Error;
@@ -58,6 +59,10 @@ pub(super) struct Found {
     pub cut: bool,
     /// Outcome of the comparison with the MD5 in a FLAC header.
     pub md5_ok: Option<bool>,
+    /// Outcome of the comparison with the checksum in a LAME tag.
+    pub crc_ok: Option<bool>,
+    /// The container's own positions trim its packets.
+    pub page_trims: bool,
     /// Bytes after the end of the audio that are no tag.
     pub trailing: u64,
     /// Bytes between packets that belong to none.
@@ -89,6 +94,7 @@ fn try_read(
     let mut open = container::open(bytes)?;
     describe(&open, bytes, found);
     check_spec(found, limits)?;
+    found.codec = container::undecodable(&open.track).map(str::to_owned);
     let mut decoder = container::decoder(&open.track, limits.verify)?;
     found.codec = Some(decoder.codec_info().short_name.to_owned());
     if let Some(rate) = found.rate {
@@ -113,6 +119,9 @@ fn try_read(
     found.skipped = trail.skipped;
     if elementary {
         found.trailing = trail.trailing(bytes);
+    }
+    if limits.verify && found.lame.is_some() {
+        found.crc_ok = trail.first.and_then(|first| lame::music_intact(bytes, first));
     }
     ended
 }
@@ -139,8 +148,10 @@ fn describe(open: &Open<'_>, bytes: &[u8], found: &mut Found) {
         }
         name if is_mpeg(name) => {
             found.header_frames = track.num_frames;
-            found.lame = track.delay.map(|delay| (delay, track.padding.unwrap_or(0)));
+            let lame = track.delay.map(|delay| (delay, track.padding.unwrap_or(0)));
+            found.lame = lame.filter(|&(delay, padding)| delay + padding > 0);
         }
+        "ogg" => found.page_trims = true,
         _ => {}
     }
 }
@@ -212,10 +223,15 @@ impl Pass<'_> {
                     break;
                 }
             };
+            let skipped = match self.elementary {
+                true => self.trail.follow(self.bytes, &packet.data),
+                false => 0,
+            };
             if self.found.spec_change.is_some() {
                 self.found.refused += 1;
                 continue;
             }
+            self.note_gap(&packet, skipped);
             self.packet(&packet, open, decoder)?;
         }
         if self.good == 0 && self.found.refused > 0 {
@@ -232,15 +248,15 @@ impl Pass<'_> {
         open: &Open<'_>,
         decoder: &mut dyn AudioDecoder,
     ) -> Result<(), Failure> {
-        if self.elementary {
-            let skipped = self.trail.follow(self.bytes, &packet.data);
-            self.note_gap(packet, skipped);
-        }
         if is_mpeg(&open.container) && self.is_foreign(packet) {
             return Ok(());
         }
         match decoder.decode(packet) {
-            Ok(audio) => self.keep(&audio),
+            Ok(audio) if self.found.page_trims => {
+                let (start, end) = (packet.trim_start.get(), packet.trim_end.get());
+                self.keep(&audio, start as usize, end as usize)
+            }
+            Ok(audio) => self.keep(&audio, 0, 0),
             Err(e) => {
                 self.refuse(e.to_string());
                 self.pending += frames_of(packet, open, self.found.rate);
@@ -297,8 +313,15 @@ impl Pass<'_> {
         self.found.refusal.get_or_insert(why);
     }
 
-    fn keep(&mut self, audio: &GenericAudioBufferRef<'_>) -> Result<(), Failure> {
-        if audio.frames() == 0 {
+    /// Keeps decoded audio without `start` frames before and `end` frames after it.
+    fn keep(
+        &mut self,
+        audio: &GenericAudioBufferRef<'_>,
+        start: usize,
+        end: usize,
+    ) -> Result<(), Failure> {
+        let until = audio.frames().saturating_sub(end);
+        if start >= until {
             return Ok(());
         }
         let (rate, channels) = (audio.spec().rate(), audio.num_planes());
@@ -317,11 +340,12 @@ impl Pass<'_> {
         self.good += 1;
         let Some(sink) = &mut self.found.sink else { return Ok(()) };
         let stored = match audio {
-            GenericAudioBufferRef::F32(buffer) => sink.push(&mut planes_of(buffer)),
+            GenericAudioBufferRef::F32(buffer) => {
+                sink.push(&mut buffer.iter_planes().map(|p| &p[start..until]).collect::<Vec<_>>())
+            }
             other => {
                 other.copy_to_vecs_planar(self.planes);
-                let mut views: Vec<&[f32]> = self.planes.iter().map(Vec::as_slice).collect();
-                sink.push(&mut views)
+                sink.push(&mut self.planes.iter().map(|p| &p[start..until]).collect::<Vec<_>>())
             }
         };
         stored.map_err(too_long)
@@ -335,10 +359,6 @@ impl Pass<'_> {
             _ => Ok(()),
         }
     }
-}
-
-fn planes_of(buffer: &AudioBuffer<f32>) -> Vec<&[f32]> {
-    buffer.iter_planes().collect()
 }
 
 fn too_long(_: TooLong) -> Failure {
