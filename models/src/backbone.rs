@@ -1,13 +1,15 @@
 //! What every backbone offers, and the backbones there are.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::Scope;
 use crate::peft::Linear;
-use crate::vggish;
 use crate::weights::NameMap;
+use crate::{musicfm, vggish};
 
 /// What a backbone takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,6 +52,24 @@ pub enum Layer {
     At(usize),
 }
 
+impl Layer {
+    /// The number of the hidden state in a model whose last one is number `last`.
+    ///
+    /// # Errors
+    /// When there is no such hidden state.
+    pub fn number(self, last: usize) -> Result<usize> {
+        match self {
+            Layer::Last => Ok(last),
+            Layer::At(n) if n <= last => Ok(n),
+            Layer::At(n) => Err(Error::Setting {
+                key: "layer".to_owned(),
+                expected: format!("0 to {last}"),
+                got: n.to_string(),
+            }),
+        }
+    }
+}
+
 /// A network from audio to hidden states.
 pub trait Backbone: Send {
     /// Facts about it.
@@ -71,6 +91,9 @@ pub trait Backbone: Send {
 pub enum BackboneConfig {
     /// The short-chunk CNN called VGGish.
     Vggish(vggish::Config),
+    /// MusicFM at 25 Hz.
+    #[serde(rename = "musicfm")]
+    MusicFm(musicfm::Config),
 }
 
 impl BackboneConfig {
@@ -81,6 +104,7 @@ impl BackboneConfig {
     pub fn build(&self, vs: &Scope) -> Result<Box<dyn Backbone>> {
         Ok(match self {
             BackboneConfig::Vggish(cfg) => Box::new(vggish::Vggish::new(vs, cfg)?),
+            BackboneConfig::MusicFm(cfg) => Box::new(musicfm::MusicFm::new(vs, cfg)?),
         })
     }
 
@@ -88,6 +112,7 @@ impl BackboneConfig {
     pub fn name(&self) -> &'static str {
         match self {
             BackboneConfig::Vggish(_) => vggish::NAME,
+            BackboneConfig::MusicFm(_) => musicfm::NAME,
         }
     }
 
@@ -96,6 +121,7 @@ impl BackboneConfig {
     pub fn names(&self, with_head: bool) -> NameMap {
         let names = match self {
             BackboneConfig::Vggish(_) => NameMap::new(),
+            BackboneConfig::MusicFm(cfg) => musicfm::names(cfg),
         };
         let names = match self.published_head() {
             Some((head, _)) => names.rename(&format!("{head}."), &format!("head.{head}.")),
@@ -108,6 +134,21 @@ impl BackboneConfig {
     pub fn published_head(&self) -> Option<(&'static str, f64)> {
         match self {
             BackboneConfig::Vggish(_) => Some(vggish::HEAD),
+            BackboneConfig::MusicFm(_) => None,
+        }
+    }
+
+    /// The same with what is stored beside a weight file: MusicFM's `stats.json`.
+    ///
+    /// # Errors
+    /// When such a file is there and cannot be read.
+    pub(crate) fn beside(&self, weights: &Path) -> Result<Self> {
+        let BackboneConfig::MusicFm(cfg) = self else { return Ok(self.clone()) };
+        let path = weights.with_file_name("stats.json");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(BackboneConfig::MusicFm(cfg.with_stats(&text)?)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(self.clone()),
+            Err(e) => Err(Error::File { path, why: e.to_string() }),
         }
     }
 }

@@ -6,11 +6,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 mod backbone;
+pub mod conformer;
 mod error;
 mod heads;
+pub mod masked;
 mod model;
+pub mod musicfm;
 pub mod nn;
 pub mod peft;
+pub mod quantizer;
 pub mod vggish;
 pub mod weights;
 

@@ -76,7 +76,11 @@ impl Model {
         let method = tuning.method();
         method.check()?;
         let root = Scope::root(&vs, method, seed, cfg.frozen_stats == FrozenStats::Batch);
-        let backbone = cfg.backbone.build(&root)?;
+        let file = cfg.weights.as_deref().map(weight_file).transpose()?;
+        let backbone = match &file {
+            Some(file) => cfg.backbone.beside(file)?.build(&root)?,
+            None => cfg.backbone.build(&root)?,
+        };
         let spec = backbone.spec();
         let tunes = |_: &str, v: &Variable| v.part != Part::Head && v.learnable && v.changes;
         if method.needs_site() && vs.count(tunes) == 0 {
@@ -86,28 +90,18 @@ impl Model {
                 hint: "use full or probe, or a backbone with encoder layers".to_owned(),
             });
         }
-        let layer = match cfg.layer {
-            None => Layer::Last,
-            Some(n) if n <= spec.layers => Layer::At(n),
-            Some(n) => {
-                return Err(Error::Setting {
-                    key: "layer".to_owned(),
-                    expected: format!("0 to {}", spec.layers),
-                    got: n.to_string(),
-                });
-            }
-        };
+        let layer = Layer::At(cfg.layer.map_or(Layer::Last, Layer::At).number(spec.layers)?);
         let head = root.part(Part::Head) / "head";
         let head = cfg.head.build(&head, spec.dim, outputs, cfg.backbone.published_head())?;
-        let loaded = match &cfg.weights {
-            Some(path) => {
+        let loaded = match &file {
+            Some(file) => {
                 let names = cfg.backbone.names(cfg.head_weights);
                 let keep = |_: &str, v: &Variable| match v.part {
                     Part::Base => true,
                     Part::Head => cfg.head_weights,
                     Part::Added => false,
                 };
-                Some(weights::load_part(&vs, &weight_file(path)?, &names, keep)?)
+                Some(weights::load_part(&vs, file, &names, keep)?)
             }
             None => None,
         };

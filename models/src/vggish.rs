@@ -221,17 +221,7 @@ impl Backbone for Vggish {
     }
 
     fn hidden(&self, x: &Tensor, layer: Layer, train: bool) -> Result<Tensor> {
-        let layer = match layer {
-            Layer::Last => 1,
-            Layer::At(n @ (0 | 1)) => n,
-            Layer::At(n) => {
-                return Err(Error::Setting {
-                    key: "layer".to_owned(),
-                    expected: "0 or 1".to_owned(),
-                    got: n.to_string(),
-                });
-            }
-        };
+        let layer = layer.number(1)?;
         self.run(x, layer, train).at(|| format!("{NAME}, input {:?}", x.size()))
     }
 

@@ -198,6 +198,31 @@ pub trait After: Debug + Send {
     fn forward(&self, x: &Tensor) -> Result<Tensor>;
 }
 
+/// Where a method may add something behind a residual sum.
+#[derive(Debug)]
+pub struct Hook(Option<Box<dyn After>>);
+
+impl Hook {
+    /// Asks the method; `vs` is the encoder layer's scope, `block` the name of what the sum closes.
+    ///
+    /// # Errors
+    /// When a variable cannot be made.
+    pub fn new(vs: &Scope, site: &Site, block: &str) -> Result<Self> {
+        Ok(Self(vs.after(site, block)?))
+    }
+
+    /// x [B, T, D] -> [B, T, D]
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn forward(&self, x: Tensor) -> Result<Tensor> {
+        match &self.0 {
+            Some(after) => after.forward(&x),
+            None => Ok(x),
+        }
+    }
+}
+
 /// Keys and values that every query sees before those of the input.
 pub trait Prefix: Debug + Send {
     /// Keys and values, each [P, D].

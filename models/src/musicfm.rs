@@ -1,0 +1,248 @@
+//! MusicFM at 25 Hz: mel front end, convolutions, conformer. Won et al. 2023, arXiv:2311.03318.
+//!
+//! Names follow the published checkpoint without its `model.` prefix. Letters: B batch, T samples, N mel frames,
+//! F = 128 bands, C channels, T' = ceil(ceil(N / 2) / 2) tokens, D width, K codebook entries.
+
+use etude_features::MelConfig;
+use tch::Tensor;
+
+use crate::backbone::{Backbone, Input, Layer, Spec};
+use crate::conformer::Conformer;
+use crate::error::{At, Error, Result};
+use crate::nn::{Activation, BatchNorm, Conv2d, Init, MelSpec, Scope};
+use crate::peft::{Linear, Role, Site, Term};
+use crate::quantizer::Quantizer;
+use crate::weights::NameMap;
+
+mod config;
+
+pub use config::Config;
+
+/// Name in a configuration.
+pub(crate) const NAME: &str = "musicfm";
+/// Mel frames behind one token.
+pub const FRAMES_PER_TOKEN: i64 = 4;
+
+/// The network. Hidden state 0 is what enters the conformer, number n what its layer n gives, and the last one has the
+/// conformer's layer norm on top: cut to its first layers, that norm follows the last layer kept.
+#[derive(Debug)]
+pub struct MusicFm {
+    cfg: Config,
+    mel: MelSpec,
+    conv: Subsampling,
+    conformer: Conformer,
+    linear: Linear,
+    quantizer: Quantizer,
+}
+
+impl MusicFm {
+    /// Builds the network with variables under the published names, those included that only pre-training uses.
+    ///
+    /// # Errors
+    /// For settings outside their range.
+    pub fn new(vs: &Scope, cfg: &Config) -> Result<Self> {
+        cfg.check()?;
+        let front = MelConfig::preset("musicfm_24k_db").ok_or_else(|| Error::Setting {
+            key: "front end".to_owned(),
+            expected: "musicfm_24k_db".to_owned(),
+            got: "no preset of that name".to_owned(),
+        })?;
+        let bands = front.bands as i64;
+        let mel = MelSpec::new(&(vs / "preprocessor_melspec_2048" / "mel_stft"), &front)?;
+        let normal = Init::Normal { mean: 0.0, std: 1.0 };
+        let _ = vs.param("cls_token", &[cfg.dim], normal, Role::Unused, Term::Weight)?;
+        let role = if cfg.pretraining { Role::Dense } else { Role::Unused };
+        let site = Site { role, layer: None, inp: cfg.dim, out: cfg.codebook_size };
+        let quantizer = vs / "quantizer_melspec_2048_0";
+        Ok(Self {
+            cfg: *cfg,
+            mel,
+            conv: Subsampling::new(&(vs / "conv"), bands, cfg.conv_channels, cfg.dim)?,
+            conformer: Conformer::new(&(vs / "conformer"), &cfg.conformer())?,
+            linear: Linear::new(&(vs / "linear"), site)?,
+            quantizer: Quantizer::new(
+                &quantizer,
+                bands * FRAMES_PER_TOKEN,
+                cfg.codebook_dim,
+                cfg.codebook_size,
+            )?,
+        })
+    }
+
+    /// wave [B, T] at 24 kHz -> mel [B, F, N] in decibels, with N = T / 240
+    pub fn mel(&self, wave: &Tensor) -> Result<Tensor> {
+        let mel = self.mel.forward(wave)?;
+        let frames = mel.size()[2] - 1; // the published front end drops the last frame
+        Ok(mel.f_narrow(2, 0, frames)?)
+    }
+
+    /// mel [B, F, N] in decibels -> the same with the training set's mean 0 and deviation 1
+    pub fn normalise(&self, mel: &Tensor) -> Result<Tensor> {
+        Ok(mel.f_sub_scalar(self.cfg.mean())?.f_div_scalar(self.cfg.std())?)
+    }
+
+    /// The convolutions between mel and conformer.
+    pub fn subsampling(&self) -> &Subsampling {
+        &self.conv
+    }
+
+    /// The conformer.
+    pub fn conformer(&self) -> &Conformer {
+        &self.conformer
+    }
+
+    /// The random-projection quantiser behind the pre-training targets.
+    pub fn quantizer(&self) -> &Quantizer {
+        &self.quantizer
+    }
+
+    /// last hidden state [B, T', D] -> logits of the pre-training head [B, T', K]
+    pub fn token_logits(&self, hidden: &Tensor, train: bool) -> Result<Tensor> {
+        self.linear.forward(hidden, train)
+    }
+
+    /// normalised mel [B, F, N] -> four frames each in a row [B, N / 4, 4 F]: what the quantiser sees of a token
+    ///
+    /// # Errors
+    /// Unless N is a multiple of 4.
+    pub fn stack(&self, mel: &Tensor) -> Result<Tensor> {
+        let (batch, bands, frames) = mel.size3()?;
+        if frames % FRAMES_PER_TOKEN != 0 {
+            return Err(Error::Shape {
+                place: format!("{NAME} targets"),
+                expected: "a number of mel frames divisible by 4 (960 samples a token)".to_owned(),
+                got: format!("{frames} frames"),
+            });
+        }
+        let rows = mel.f_transpose(1, 2)?; // [B, N, F]
+        let stacked = [batch, frames / FRAMES_PER_TOKEN, FRAMES_PER_TOKEN * bands];
+        Ok(rows.f_reshape(stacked)?)
+    }
+
+    /// wave [B, T] -> target tokens [B, T'], whole numbers below K
+    ///
+    /// # Errors
+    /// As [`MusicFm::stack`].
+    pub fn tokens(&self, wave: &Tensor) -> Result<Tensor> {
+        self.quantizer.tokens(&self.stack(&self.normalise(&self.mel(wave)?)?)?)
+    }
+
+    fn run(&self, wave: &Tensor, layer: usize, train: bool) -> Result<Tensor> {
+        let mel = self.normalise(&self.mel(wave)?)?; // [B, F, N]
+        let x = self.conv.forward(&mel, train)?; // [B, T', D]
+        self.conformer.forward(&x, layer, train)
+    }
+}
+
+impl Backbone for MusicFm {
+    fn spec(&self) -> Spec {
+        let front = self.mel.config();
+        Spec {
+            name: NAME,
+            input: Input::Wave { rate: front.rate },
+            dim: self.cfg.dim,
+            frame_rate: Some(front.frame_rate() / FRAMES_PER_TOKEN as f64),
+            layers: self.cfg.layers,
+        }
+    }
+
+    fn hidden(&self, x: &Tensor, layer: Layer, train: bool) -> Result<Tensor> {
+        let layer = layer.number(self.cfg.layers)?;
+        self.run(x, layer, train).at(|| format!("{NAME}, wave {:?}", x.size()))
+    }
+
+    fn linears(&self) -> Vec<&Linear> {
+        self.conformer.linears()
+    }
+}
+
+/// Two residual blocks that halve bands and frames each, then a linear layer.
+#[derive(Debug)]
+pub struct Subsampling {
+    blocks: Vec<Residual>,
+    linear: Linear,
+}
+
+impl Subsampling {
+    fn new(vs: &Scope, bands: i64, channels: i64, dim: i64) -> Result<Self> {
+        let block = |i: i64, inp| Residual::new(&(vs / "conv" / i), inp, channels);
+        let inp = channels * (bands / 4);
+        let site = Site { role: Role::Front, layer: None, inp, out: dim };
+        Ok(Self {
+            blocks: vec![block(0, 1)?, block(1, channels)?],
+            linear: Linear::new(&(vs / "linear"), site)?,
+        })
+    }
+
+    /// The two blocks.
+    pub fn blocks(&self) -> &[Residual] {
+        &self.blocks
+    }
+
+    /// mel [B, F, N] -> [B, T', D]
+    pub fn forward(&self, mel: &Tensor, train: bool) -> Result<Tensor> {
+        let mut x = mel.f_unsqueeze(1)?; // [B, 1, F, N]
+        for block in &self.blocks {
+            x = block.forward(&x, train)?;
+        }
+        self.join(&x, train)
+    }
+
+    /// second block's output [B, C, F / 4, T'] -> [B, T', D]; a token's row holds all bands of a channel together
+    pub fn join(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let rows = x.f_permute([0, 3, 1, 2])?.f_flatten(2, 3)?; // [B, T', C F / 4]
+        self.linear.forward(&rows, train)
+    }
+}
+
+/// Two convolutions beside one, the first of each with stride 2, and a ReLU on their sum.
+#[derive(Debug)]
+pub struct Residual {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    conv2: Conv2d,
+    bn2: BatchNorm,
+    conv3: Conv2d,
+    bn3: BatchNorm,
+}
+
+impl Residual {
+    fn new(vs: &Scope, inp: i64, out: i64) -> Result<Self> {
+        let conv =
+            |name, inp, stride| Conv2d::new(&(vs / name), Role::Front, (inp, out), 3, stride, 1);
+        let norm = |name| BatchNorm::new(&(vs / name), Role::Front, out);
+        Ok(Self {
+            conv1: conv("conv1", inp, 2)?,
+            bn1: norm("bn1")?,
+            conv2: conv("conv2", out, 1)?,
+            bn2: norm("bn2")?,
+            conv3: conv("conv3", inp, 2)?,
+            bn3: norm("bn3")?,
+        })
+    }
+
+    /// x [B, C, F, N] -> [B, C', ceil(F / 2), ceil(N / 2)]
+    pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let inner = self.bn1.forward(&self.conv1.forward(x)?, train)?;
+        let inner = self.conv2.forward(&Activation::Relu.forward(&inner)?)?;
+        let inner = self.bn2.forward(&inner, train)?;
+        let beside = self.bn3.forward(&self.conv3.forward(x)?, train)?;
+        Activation::Relu.forward(&inner.f_add(&beside)?)
+    }
+}
+
+/// Published files carry a `model.` prefix and, when saved by a recent PyTorch, another spelling of the weight norm;
+/// layers above the depth built are left out.
+pub(crate) fn names(cfg: &Config) -> NameMap {
+    NameMap::new()
+        .strip("model.")
+        .replace(
+            "pos_conv_embed.conv.parametrizations.weight.original0",
+            "pos_conv_embed.conv.weight_g",
+        )
+        .replace(
+            "pos_conv_embed.conv.parametrizations.weight.original1",
+            "pos_conv_embed.conv.weight_v",
+        )
+        .skip_from("conformer.layers.", cfg.layers)
+}
