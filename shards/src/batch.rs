@@ -33,6 +33,11 @@ pub struct LoaderState {
 }
 
 impl Batch {
+    /// Bytes of memory that the numbers hold.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.data.capacity() * size_of::<f32>()) as u64
+    }
+
     /// A batch of nothing; its buffers grow when it is filled.
     pub(crate) fn empty() -> Self {
         Self {

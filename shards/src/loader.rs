@@ -160,18 +160,21 @@ impl Loader {
     /// Gives out jobs while there is room.
     fn give_jobs(&mut self) -> Result<()> {
         if self.crew.is_none() {
-            self.crew =
-                Some(Crew::start(&self.plan, self.cfg.threads, &self.spares.1, &self.counters)?);
+            self.crew = Some(Crew::start(&self.plan, self.cfg.threads, &self.counters)?);
         }
         let Some(crew) = &self.crew else { return Ok(()) };
         while self.plan.has(self.give) {
-            let skip = std::mem::take(&mut self.skip);
-            let bytes = self.plan.bytes(self.give, skip);
-            if !self.ahead.is_empty() && self.ahead_bytes + bytes > self.cfg.prefetch_bytes {
-                self.skip = skip;
+            let needed = self.plan.bytes(self.give, self.skip);
+            let room = self.cfg.prefetch_bytes.saturating_sub(self.ahead_bytes);
+            if needed > room && !self.ahead.is_empty() {
                 break;
             }
-            crew.give(Job { number: self.give, skip });
+            // A buffer counts with all it holds; one that is too large for the room left is freed.
+            let fits = |spare: &Batch| spare.bytes() <= room.max(needed);
+            let spare = self.spares.1.try_recv().ok().filter(fits);
+            let bytes = spare.as_ref().map_or(needed, Batch::bytes).max(needed);
+            let skip = std::mem::take(&mut self.skip);
+            crew.give(Job { number: self.give, skip, spare });
             self.give += 1;
             self.ahead.push_back(bytes);
             self.ahead_bytes += bytes;

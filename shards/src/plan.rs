@@ -147,14 +147,19 @@ impl Plan {
         LoaderState { epoch, sample: next % self.batches_per_epoch() * self.batch }
     }
 
-    /// Bytes of f32 of batch `number`.
+    /// Bytes of memory that batch `number` needs. Samples of one length always get room for a full batch, so that the
+    /// buffer of the short batch at the end of an epoch serves again too.
     pub(crate) fn bytes(&self, number: u64, skip: u64) -> u64 {
-        let (_, places) = self.places(number, skip);
-        let rows = places.end - places.start;
-        let steps = self.crop.steps().unwrap_or_else(|| {
-            self.batch_samples(number, skip).map(|s| s.steps).max().unwrap_or_default()
-        });
-        rows * steps * self.kind.width() as u64 * size_of::<f32>() as u64
+        let numbers = match self.crop.steps() {
+            Some(steps) => self.batch.saturating_mul(steps),
+            None => {
+                let (rows, longest) = self
+                    .batch_samples(number, skip)
+                    .fold((0, 0), |(rows, longest), s| (rows + 1, s.steps.max(longest)));
+                rows * longest
+            }
+        };
+        numbers.saturating_mul((self.kind.width() * size_of::<f32>()) as u64)
     }
 
     /// Epoch of batch `number`, and its places in the order of that epoch.
@@ -214,9 +219,8 @@ impl Plan {
         let numbers = rows * steps * width;
         if batch.data.capacity() < numbers {
             counters.allocated();
-            // Room for a full batch, so that the short one at the end of an epoch serves again too.
-            let full = self.crop.steps().map_or(0, |s| self.batch as usize * s as usize * width);
-            batch.data = vec![0.0; numbers.max(full)];
+            let room = self.bytes(number, skip) as usize / size_of::<f32>();
+            batch.data = vec![0.0; room];
         }
         batch.data.resize(numbers, 0.0);
         batch.shape.clear();

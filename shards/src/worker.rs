@@ -16,6 +16,8 @@ pub(crate) struct Job {
     pub(crate) number: u64,
     /// Samples at its beginning that an earlier run has already seen.
     pub(crate) skip: u64,
+    /// Buffers to make it in.
+    pub(crate) spare: Option<Batch>,
 }
 
 /// Running threads. Dropped, it stops them at the next sample and waits for them.
@@ -28,11 +30,10 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    /// Starts `threads` threads; they look for recycled buffers in `spares`.
+    /// Starts `threads` threads.
     pub(crate) fn start(
         plan: &Arc<Plan>,
         threads: usize,
-        spares: &Receiver<Batch>,
         counters: &Arc<Counters>,
     ) -> Result<Self> {
         // Neither channel needs a bound of its own: no job is given that the bytes read ahead do not allow.
@@ -42,8 +43,8 @@ impl Crew {
         let mut crew = Self { jobs: Some(jobs), done, stop, threads: Vec::new() };
         for i in 0..threads {
             let (plan, counters, stop) = (plan.clone(), counters.clone(), crew.stop.clone());
-            let (todo, spares, out) = (todo.clone(), spares.clone(), out.clone());
-            let work = move || work(&plan, &todo, &spares, &out, &counters, &stop);
+            let (todo, out) = (todo.clone(), out.clone());
+            let work = move || work(&plan, &todo, &out, &counters, &stop);
             let thread = Builder::new().name(format!("loader {i}")).spawn(work);
             crew.threads.push(thread.map_err(Error::io("starting a loader thread"))?);
         }
@@ -77,7 +78,6 @@ impl Drop for Crew {
 fn work(
     plan: &Plan,
     todo: &Receiver<Job>,
-    spares: &Receiver<Batch>,
     out: &Sender<(u64, Result<Batch>)>,
     counters: &Counters,
     stop: &AtomicBool,
@@ -85,12 +85,12 @@ fn work(
     let go_on = || !stop.load(Ordering::Relaxed);
     loop {
         let begin = Instant::now();
-        let Ok(Job { number, skip }) = todo.recv() else { return };
+        let Ok(Job { number, skip, spare }) = todo.recv() else { return };
         counters.waited(begin.elapsed());
         if !go_on() {
             return;
         }
-        let spare = spares.try_recv().unwrap_or_else(|_| Batch::empty());
+        let spare = spare.unwrap_or_else(Batch::empty);
         let made =
             catch_unwind(AssertUnwindSafe(|| plan.fill(number, skip, spare, counters, go_on)));
         let batch = match made {
