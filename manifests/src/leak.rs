@@ -4,7 +4,7 @@ use crate::row::{Split, Status, Track};
 use crate::view::View;
 use serde::Serialize;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What two examples share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -65,8 +65,8 @@ impl Relation {
     }
 
     /// The value that examples of different splits should not share; `None` if the track does not tell.
-    pub fn value(self, track: &Track) -> Option<Cow<'_, [u8]>> {
-        let text = |s: &'_ Option<String>| s.as_ref().map(|s| Cow::Owned(s.clone().into_bytes()));
+    fn value<'a>(self, track: &'a Track, artists: &HashSet<String>) -> Option<Cow<'a, [u8]>> {
+        let text = |s: &'a Option<String>| s.as_ref().map(|s| Cow::Borrowed(s.as_bytes()));
         match self {
             Relation::Original => {
                 let key = track.source_key.as_ref().unwrap_or(&track.key);
@@ -82,7 +82,7 @@ impl Relation {
             Relation::Recording => text(&track.track_id),
             Relation::Album => text(&track.album_id),
             Relation::Artist => text(&track.artist_id),
-            Relation::Twin => twin(track).map(|t| Cow::Owned(t.into_bytes())),
+            Relation::Twin => twin(track, artists).map(|t| Cow::Owned(t.into_bytes())),
         }
     }
 }
@@ -130,7 +130,12 @@ pub fn leaks(view: &View, tracks: &[Track]) -> Vec<Leak> {
         .collect();
     let all = |split| view.only(split).count() as u64;
     let totals = Split::ALL.map(all);
-    let found = Relation::ALL.into_iter().map(|relation| cross(relation, &examples, totals));
+    let artists = tracks.iter().filter_map(|t| t.artist.as_deref()).map(plain).collect();
+    let values = |relation: Relation| {
+        let of = |&(key, split, track)| Some((key, split, relation.value(track, &artists)?));
+        cross(relation, examples.iter().filter_map(of), totals)
+    };
+    let found = Relation::ALL.into_iter().map(values);
     found.filter(|leak| leak.values > 0).collect()
 }
 
@@ -141,15 +146,18 @@ struct Shared<'a> {
     first: [Option<&'a str>; 3],
 }
 
-fn cross(relation: Relation, examples: &[(&str, Split, &Track)], totals: [u64; 3]) -> Leak {
+/// Collects what crosses borders; `examples` are key, split and value, `totals` the examples per split.
+fn cross<'a>(
+    relation: Relation,
+    examples: impl Iterator<Item = (&'a str, Split, Cow<'a, [u8]>)>,
+    totals: [u64; 3],
+) -> Leak {
     let mut shared: HashMap<Cow<'_, [u8]>, Shared<'_>> = HashMap::new();
-    for (key, split, track) in examples {
-        if let Some(value) = relation.value(track) {
-            let entry = shared.entry(value).or_default();
-            entry.examples[*split as usize] += 1;
-            let first = &mut entry.first[*split as usize];
-            *first = Some(first.map_or(*key, |old: &str| old.min(*key)));
-        }
+    for (key, split, value) in examples {
+        let entry = shared.entry(value).or_default();
+        entry.examples[split as usize] += 1;
+        let first = &mut entry.first[split as usize];
+        *first = Some(first.map_or(key, |old: &str| old.min(key)));
     }
     let crossing: Vec<&Shared<'_>> =
         shared.values().filter(|s| s.first.iter().flatten().count() > 1).collect();
@@ -189,16 +197,16 @@ pub(crate) fn audible(track: &Track) -> bool {
     )
 }
 
-/// Artist, title and place of a clip in plain letters; the title `Artist_ Title` of a compilation tells its artist.
-fn twin(track: &Track) -> Option<String> {
-    let (artist, title) = (track.artist.as_deref()?, track.title.as_deref()?);
-    let collected = ["compilation", "various"].iter().any(|w| plain(artist).contains(w));
-    let (artist, title) = match title.split_once("_ ") {
-        Some((artist, title)) if collected => (artist, title),
-        _ => (artist, title),
-    };
-    let start = track.clip_start_s.unwrap_or(0.0);
-    Some(format!("{}\t{}\t{start:.2}", plain(artist), plain(title)))
+/// Artist, title and place of a clip in plain letters. On a compilation the title may be `Artist_ Title`: it is taken
+/// apart when `artists` knows the first part.
+fn twin(track: &Track, artists: &HashSet<String>) -> Option<String> {
+    let (mut artist, mut title) = (plain(track.artist.as_deref()?), plain(track.title.as_deref()?));
+    if let Some((first, rest)) = track.title.as_deref().and_then(|t| t.split_once("_ "))
+        && artists.contains(&plain(first))
+    {
+        (artist, title) = (plain(first), plain(rest));
+    }
+    Some(format!("{artist}\t{title}\t{:.2}", track.clip_start_s.unwrap_or(0.0)))
 }
 
 /// Lower case letters and digits, everything else one space.

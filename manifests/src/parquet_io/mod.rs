@@ -1,8 +1,8 @@
 //! Manifests as Parquet files: tracks in `<corpus>.tracks.parquet`, views in `<view>.parquet` with `<view>.json` beside it.
 //!
 //! Same rows, same bytes: rows are sorted by key, no times, hosts or absolute paths are stored, and every file is
-//! written to a `.part` name and renamed. Readers take files that other tools rewrote (dictionaries and views become
-//! plain text) and accept missing optional columns.
+//! written to a `.part` name and renamed. The key-value metadata holds the length and blake3 of everything before the
+//! footer (`etude.data`), compared before a page is decoded. Readers accept missing optional columns.
 
 mod arrays;
 mod columns;
@@ -22,6 +22,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Version of the tables: in the key-value metadata of every Parquet file and in every `<view>.json`.
@@ -38,11 +40,14 @@ struct Table {
 impl Table {
     /// Opens a table of `kind` (`tracks` or `view`) and checks its version.
     fn open(path: &Path, kind: &str) -> Result<Self> {
-        let file =
-            File::open(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(io)?;
+        // Text comes as plain utf8, whatever it was when it was written.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-            .map_err(|e| damaged(path, e))?;
+        let builder = guarded(path, || {
+            ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+                .map_err(|e| damaged(path, e))
+        })?;
         let table = Self { builder };
         let got = table.meta("etude.kind").unwrap_or("a file without étude's metadata");
         if got != kind {
@@ -59,6 +64,20 @@ impl Table {
                 expected: VERSION,
                 got: got.to_owned(),
             }),
+        }
+    }
+
+    /// Compares the bytes before the footer with the digest that was written with them.
+    fn verify(&self, path: &Path) -> Result<()> {
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        let written = self.meta("etude.data").unwrap_or("no digest");
+        let length: u64 = written.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        let mut digest = Digesting::new(std::io::sink());
+        let mut bytes = BufReader::new(File::open(path).map_err(io)?).take(length);
+        std::io::copy(&mut bytes, &mut digest).map_err(io)?;
+        match digest.text() {
+            got if got == written => Ok(()),
+            got => Err(damaged(path, format!("bytes and blake3 {got}, written were {written}"))),
         }
     }
 
@@ -79,15 +98,57 @@ impl Table {
         path: &Path,
         mut take: impl FnMut(RecordBatch, usize) -> Result<(), String>,
     ) -> Result<()> {
-        let reader = self.builder.with_batch_size(ROWS).build().map_err(|e| damaged(path, e))?;
-        let mut row = 0;
-        for batch in reader {
-            let batch = batch.map_err(|e| damaged(path, e))?;
-            let rows = batch.num_rows();
-            take(batch, row).map_err(|what| invalid(path, what))?;
-            row += rows;
-        }
-        Ok(())
+        self.verify(path)?;
+        guarded(path, || {
+            let reader =
+                self.builder.with_batch_size(ROWS).build().map_err(|e| damaged(path, e))?;
+            let mut row = 0;
+            for batch in reader {
+                let batch = batch.map_err(|e| damaged(path, e))?;
+                let rows = batch.num_rows();
+                take(batch, row).map_err(|what| invalid(path, what))?;
+                row += rows;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Runs a Parquet reader, which may panic on a footer that lies; the panic becomes an error.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What `read` was filling is dropped by the caller together with the error.
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(damaged(path, "its footer contradicts its pages")))
+}
+
+/// Passes bytes on and remembers how many they were and their blake3.
+struct Digesting<W> {
+    inner: W,
+    bytes: u64,
+    hash: blake3::Hasher,
+}
+
+impl<W> Digesting<W> {
+    fn new(inner: W) -> Self {
+        Self { inner, bytes: 0, hash: blake3::Hasher::new() }
+    }
+
+    /// `<bytes> <hex blake3>`
+    fn text(&self) -> String {
+        format!("{} {}", self.bytes, self.hash.finalize().to_hex())
+    }
+}
+
+impl<W: Write> Write for Digesting<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.bytes += written as u64;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
     }
 }
 
@@ -113,11 +174,15 @@ fn write_batches(
     for unique in ["key", "sha256", "pcm_sha256"] {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(unique), false);
     }
-    let mut writer = ArrowWriter::try_new(file, schema, Some(properties.build()))
+    let mut writer = ArrowWriter::try_new(Digesting::new(file), schema, Some(properties.build()))
         .map_err(|e| unwritten(path, e))?;
     for batch in batches {
         writer.write(&batch?).map_err(|e| unwritten(path, e))?;
     }
+    writer.flush().map_err(|e| unwritten(path, e))?;
+    writer.sync().map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let data = KeyValue::new("etude.data".to_owned(), writer.inner().text());
+    writer.append_key_value_metadata(data);
     writer.close().map_err(|e| unwritten(path, e))?;
     Ok(())
 }
