@@ -1,6 +1,8 @@
 //! Fixtures and comparison, shared by the parity tests.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod peft;
+
 use std::path::{Path, PathBuf};
 
 use etude_models::weights::TensorFile;
