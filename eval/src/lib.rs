@@ -1,3 +1,21 @@
-//! Eval.
+//! Tasks, metrics, prediction.
+//!
+//! A [`Task`] says what a model's outputs mean, what they cost and how they are scored; [`predict`] runs a model over
+//! windows of every track of a split; [`score`] turns the predictions into [`Scores`].
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
+mod error;
+mod inputs;
 pub mod metrics;
+mod predict;
+mod predictions;
+mod table;
+mod task;
+pub mod tasks;
+
+pub use error::{Error, Result};
+pub use inputs::{Inputs, inputs};
+pub use predict::{Predictions, predict, score};
+pub use predictions::{score_file, write_predictions};
+pub use table::score_table;
+pub use task::{ClassScores, Scorer, Scores, Task, TaskConfig};

@@ -1,0 +1,113 @@
+//! A task: what a model's numbers mean, what they cost, and how they are scored.
+//!
+//! Letters: B crops, C outputs. Training and evaluation go through the same task, so both speak of the same loss.
+
+use crate::error::{Error, Result};
+use crate::inputs::Inputs;
+use crate::tasks::tagging::{self, Tagging, TaggingConfig};
+use etude_manifests::{Target, Vocab};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tch::Tensor;
+
+/// The tasks there are.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TaskConfig {
+    /// Any number of classes per example.
+    Tagging(TaggingConfig),
+}
+
+impl TaskConfig {
+    /// A task by name, with default settings.
+    ///
+    /// # Errors
+    /// [`Error::Task`] lists the names there are.
+    pub fn named(name: &str) -> Result<Self> {
+        serde_json::from_value(serde_json::json!({ "kind": name }))
+            .map_err(|e| Error::Task { text: e.to_string() })
+    }
+
+    /// Names of the scores that the task gives, as in [`Scores::summary`].
+    pub fn score_names(&self) -> &'static [&'static str] {
+        match self {
+            TaskConfig::Tagging(_) => &[tagging::MAP, tagging::ROC_AUC],
+        }
+    }
+
+    /// The task on the classes of a view.
+    ///
+    /// # Errors
+    /// [`Error::Misfit`] when the view has no classes.
+    pub fn build(&self, vocab: &Vocab) -> Result<Box<dyn Task>> {
+        match self {
+            TaskConfig::Tagging(_) => Ok(Box::new(Tagging::new(vocab)?)),
+        }
+    }
+}
+
+/// What a model's numbers mean.
+pub trait Task {
+    /// C, outputs of the model.
+    fn outputs(&self) -> i64;
+    /// Targets as a tensor on the device of the inputs.
+    fn target(&self, targets: &[Target], like: &Inputs) -> Result<Tensor>;
+    /// Mean loss over the batch, 0-d.
+    fn loss(&self, logits: &Tensor, target: &Tensor) -> Result<Tensor>;
+    /// Logits to what is averaged over windows and scored, same shape.
+    fn activate(&self, logits: &Tensor) -> Result<Tensor>;
+    /// An empty scorer.
+    fn scorer(&self) -> Box<dyn Scorer>;
+    /// Names of the classes, in output order; empty for tasks without classes.
+    fn classes(&self) -> &[String];
+}
+
+/// Collects outputs and gives scores.
+pub trait Scorer {
+    /// One example: what it is and what the model said, `frames` rows of C numbers.
+    fn add(&mut self, truth: &Target, output: &[f32], frames: usize) -> Result<()>;
+    /// The scores of all examples.
+    fn finish(self: Box<Self>) -> Result<Scores>;
+}
+
+/// Scores of a split.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Scores {
+    /// By the names of the published tables, e.g. `ROC-AUC` and `mAP`; only those that are defined.
+    pub summary: BTreeMap<String, f64>,
+    /// What guessing gives, same names.
+    pub chance: BTreeMap<String, f64>,
+    /// One entry per class.
+    pub per_class: Vec<ClassScores>,
+    /// Classes with an undefined value, which is left out of its mean: no positives, or no negatives.
+    pub undefined: Vec<usize>,
+    /// Examples scored.
+    pub examples: usize,
+}
+
+/// Scores of one class.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassScores {
+    /// Class name.
+    pub class: String,
+    /// Area under the receiver operating characteristic; chance is 0.5.
+    pub roc_auc: Option<f64>,
+    /// Average precision.
+    pub average_precision: Option<f64>,
+    /// Average precision of guessing: the share of positives.
+    pub chance: f64,
+    /// Examples that have the class.
+    pub positives: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_task_name_lists_the_right_ones() {
+        assert!(TaskConfig::named("tagging").is_ok());
+        let text = TaskConfig::named("taging").unwrap_err().to_string();
+        assert!(text.contains("unknown variant `taging`, expected `tagging`"), "{text}");
+    }
+}

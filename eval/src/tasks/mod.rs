@@ -1,0 +1,3 @@
+//! One task a file.
+
+pub mod tagging;
