@@ -168,3 +168,171 @@ fn failed(how: Resampler, from: u32, to: u32, reason: &dyn std::fmt::Display) ->
 fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::f64::consts::TAU;
+
+    const ALL: [Resampler; 3] =
+        [Resampler::Fft, Resampler::TorchaudioHann, Resampler::TorchaudioKaiser];
+    const RATES: [u32; 9] = [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000];
+
+    fn tone(hz: f64, rate: u32, n: usize) -> Vec<f32> {
+        (0..n).map(|i| (0.5 * (TAU * hz * i as f64 / f64::from(rate)).sin()) as f32).collect()
+    }
+
+    fn run(how: Resampler, samples: Vec<f32>, from: u32, to: u32) -> Vec<f32> {
+        Resample::new(how).run(Pcm { samples, rate: from }, to).unwrap().samples
+    }
+
+    fn energy(x: &[f32]) -> f64 {
+        x.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+    }
+
+    /// The middle of a wave, away from where it begins and ends.
+    fn middle(x: &[f32]) -> &[f32] {
+        &x[x.len() / 4..x.len() * 3 / 4]
+    }
+
+    fn db(ratio: f64) -> f64 {
+        10.0 * ratio.log10()
+    }
+
+    /// Signal to error of a tone against the same tone sampled at the new rate, dB.
+    fn snr(how: Resampler, hz: f64, from: u32, to: u32) -> f64 {
+        let got = run(how, tone(hz, from, from as usize * 2), from, to);
+        let want = tone(hz, to, got.len());
+        let error: Vec<f32> = want.iter().zip(&got).map(|(a, b)| a - b).collect();
+        db(energy(middle(&want)) / energy(middle(&error)))
+    }
+
+    #[test]
+    fn lengths_are_the_rounded_up_ratio_for_every_pair_and_method() {
+        for how in ALL {
+            let mut resample = Resample::new(how);
+            for from in RATES {
+                for to in RATES {
+                    for n in [0usize, 1, 2, 146, 147, 1_000, 4_410, 20_001] {
+                        let pcm = Pcm { samples: vec![0.1; n], rate: from };
+                        let got = resample.run(pcm, to).unwrap();
+                        let want = (n as u64 * u64::from(to)).div_ceil(u64::from(from));
+                        assert_eq!(
+                            (got.samples.len() as u64, got.rate),
+                            (want, to),
+                            "{from} {to} {n}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_length_at_which_a_float_ratio_is_one_sample_off_is_exact() {
+        assert_eq!(run(Resampler::Fft, vec![0.0; 1_499_400], 44_100, 24_000).len(), 816_000);
+    }
+
+    #[test]
+    fn a_tone_comes_out_as_the_same_tone_without_delay() {
+        for (from, to) in [
+            (44_100, 24_000),
+            (44_100, 16_000),
+            (16_000, 24_000),
+            (48_000, 22_050),
+            (96_000, 22_050),
+        ] {
+            let fft = snr(Resampler::Fft, 1_000.0, from, to);
+            let kaiser = snr(Resampler::TorchaudioKaiser, 1_000.0, from, to);
+            let hann = snr(Resampler::TorchaudioHann, 1_000.0, from, to);
+            assert!(fft > 110.0, "fft {from} to {to}: {fft} dB");
+            assert!(kaiser > 100.0, "kaiser {from} to {to}: {kaiser} dB");
+            assert!(hann > 45.0, "hann {from} to {to}: {hann} dB");
+        }
+    }
+
+    #[test]
+    fn images_are_gone_with_fft_and_heard_with_torchaudios_default() {
+        let image = |how, hz| {
+            let got = run(how, tone(hz, 44_100, 88_200), 44_100, 16_000);
+            db(energy(middle(&got)) / (0.125 * middle(&got).len() as f64))
+        };
+        for hz in [8_100.0, 8_400.0, 9_000.0, 12_000.0, 20_000.0] {
+            assert!(
+                image(Resampler::Fft, hz) < -130.0,
+                "{hz} Hz: {} dB",
+                image(Resampler::Fft, hz)
+            );
+        }
+        let loud = image(Resampler::TorchaudioHann, 8_100.0);
+        assert!((-8.0..-6.0).contains(&loud), "{loud} dB");
+        assert!(image(Resampler::TorchaudioKaiser, 8_400.0) < -130.0);
+    }
+
+    #[test]
+    fn fft_is_flat_to_97_percent_of_the_new_half_rate() {
+        let gain = |hz| {
+            let got = run(Resampler::Fft, tone(hz, 44_100, 88_200), 44_100, 16_000);
+            db(energy(middle(&got)) / (0.125 * middle(&got).len() as f64))
+        };
+        assert!(gain(7_790.0).abs() < 0.1, "{} dB", gain(7_790.0));
+        assert!(gain(4_000.0).abs() < 0.001, "{} dB", gain(4_000.0));
+    }
+
+    #[test]
+    fn equal_rates_change_nothing() {
+        let samples = tone(440.0, 24_000, 1_000);
+        for how in ALL {
+            assert_eq!(run(how, samples.clone(), 24_000, 24_000), samples);
+        }
+    }
+
+    #[test]
+    fn a_plan_keeps_nothing_of_the_wave_before() {
+        for how in ALL {
+            let mut used = Resample::new(how);
+            let noise = Pcm { samples: vec![0.7; 30_000], rate: 44_100 };
+            used.run(noise, 16_000).unwrap();
+            let wave = tone(300.0, 44_100, 10_000);
+            let again = used.run(Pcm { samples: wave.clone(), rate: 44_100 }, 16_000).unwrap();
+            assert_eq!(again.samples, run(how, wave, 44_100, 16_000));
+        }
+    }
+
+    #[test]
+    fn rates_that_are_none_are_refused() {
+        for (from, to) in [(0, 24_000), (24_000, 0), (0, 0), (44_100, 800_000)] {
+            let got =
+                Resample::new(Resampler::Fft).run(Pcm { samples: vec![0.0; 10], rate: from }, to);
+            assert!(matches!(got, Err(Error::Rate { .. })), "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn names_in_configs_are_the_published_ones_and_ids_differ() {
+        #[derive(Deserialize)]
+        struct Config {
+            resampler: Resampler,
+        }
+        for (how, name) in ALL.into_iter().zip(["fft", "torchaudio-hann", "torchaudio-kaiser"]) {
+            let config: Config = toml::from_str(&format!("resampler = \"{name}\"")).unwrap();
+            assert_eq!(config.resampler, how);
+            assert!(how.id().starts_with(name));
+        }
+        let wrong = toml::from_str::<Config>("resampler = \"sinc\"").err().unwrap().to_string();
+        assert!(wrong.contains("`fft`, `torchaudio-hann`, `torchaudio-kaiser`"), "{wrong}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_pair_of_rates_gives_the_exact_length(from in 4_000u32..100_000, to in 4_000u32..50_000, n in 0usize..3_000) {
+            let got = run(Resampler::Fft, vec![0.5; n], from, to);
+            prop_assert_eq!(got.len() as u64, (n as u64 * u64::from(to)).div_ceil(u64::from(from)));
+            prop_assert!(got.iter().all(|x| x.abs() < 1.0));
+        }
+    }
+}
