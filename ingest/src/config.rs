@@ -2,6 +2,7 @@
 
 use crate::corpus::{Corpus, CorpusConfig, Magnatagatune, MtgJamendo};
 use crate::error::{Error, Result};
+use crate::resample::Resampler;
 use etude_shards::Number;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -62,11 +63,11 @@ pub struct Ingest {
     pub max_bad: f64,
     /// Shorter files are refused, seconds.
     pub min_s: f64,
-    /// Audio beyond this is left away, seconds; absent = all of it.
+    /// Longer files get the warning `duration_mismatch`, seconds; absent = none do.
     pub max_s: Option<f64>,
     /// Files with more channels are refused.
     pub max_channels: u16,
-    /// Compare checksums inside the files (MD5 of FLAC).
+    /// Compare the MD5 inside FLAC files, and digest the samples to find re-tagged duplicates.
     pub verify: bool,
 }
 
@@ -100,6 +101,8 @@ pub enum Bad {
 pub struct Shards {
     /// Hz.
     pub rate: u32,
+    /// How to get there; part of the identity of the set.
+    pub resampler: Resampler,
     /// `s16` or `f32`.
     pub number: Number,
     /// Length of a row, seconds.
@@ -116,7 +119,7 @@ impl Default for Ingest {
             check: Check::Decode,
             bad: Bad::Skip,
             max_bad: 0.02,
-            min_s: 0.0,
+            min_s: 0.1,
             max_s: None,
             max_channels: 8,
             verify: true,
@@ -126,7 +129,14 @@ impl Default for Ingest {
 
 impl Default for Shards {
     fn default() -> Self {
-        Self { rate: 24_000, number: Number::S16, block_s: 10.0, row_group_mb: 16, file_mb: 512 }
+        Self {
+            rate: 24_000,
+            resampler: Resampler::Fft,
+            number: Number::S16,
+            block_s: 10.0,
+            row_group_mb: 16,
+            file_mb: 512,
+        }
     }
 }
 

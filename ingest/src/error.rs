@@ -113,8 +113,19 @@ pub enum Error {
         reason: String,
     },
     /// From the manifests.
-    #[error(transparent)]
-    Manifests(#[from] etude_manifests::Error),
+    #[error("{source}{advice}", advice = advice_within(source))]
+    Manifests {
+        /// What happened there.
+        #[from]
+        source: etude_manifests::Error,
+    },
+    /// From the shards.
+    #[error("{source}{advice}", advice = advice_within(source))]
+    Shards {
+        /// What happened there.
+        #[from]
+        source: etude_shards::Error,
+    },
 }
 
 impl Error {
@@ -139,4 +150,16 @@ fn advice(source: &std::io::Error) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// The same for an error of another crate, if an input or output error is behind it.
+fn advice_within(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return advice(io);
+        }
+        at = error.source();
+    }
+    ""
 }

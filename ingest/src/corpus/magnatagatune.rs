@@ -99,7 +99,7 @@ impl Corpus for Magnatagatune {
     fn tracks(&self, cfg: &CorpusConfig) -> Result<Vec<Track>> {
         let info = read_clip_info(cfg)?;
         let (tags, mut tracks) = self.read_annotations(cfg, &info)?;
-        let all = Vocab { id: full_id(cfg, &tags), classes: tags, order: "published".into() };
+        let all = all(cfg, tags);
         let top = top(cfg, &all.classes, &tracks);
         let (all_index, top_index) = (index(&all), index(&top));
         for track in &mut tracks {
@@ -126,6 +126,11 @@ impl Corpus for Magnatagatune {
             names.push(jp(cfg));
         }
         Ok(names.iter().map(|name| view(cfg, name, name, false, &top, tracks, &sources)).collect())
+    }
+
+    fn vocabs(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<Vocab>> {
+        let tags = read_tags(cfg)?;
+        Ok(vec![top(cfg, &tags, tracks), all(cfg, tags)])
     }
 
     fn scheme(&self, cfg: &CorpusConfig) -> String {
@@ -270,6 +275,12 @@ fn split(row: &Row, path: &str) -> Result<Split> {
     }
 }
 
+/// Every tag column.
+fn all(cfg: &CorpusConfig, tags: Vec<String>) -> Vocab {
+    let id = format!("{}{}", cfg.dataset, tags.len());
+    Vocab { id, classes: tags, order: "published".into() }
+}
+
 /// The published order for `mtat`; otherwise the 50 most frequent tags over all rows, ties in column order.
 fn top(cfg: &CorpusConfig, tags: &[String], tracks: &[Track]) -> Vocab {
     if cfg.dataset == PUBLISHED && TOP50.iter().all(|t| tags.iter().any(|tag| tag == t)) {
@@ -313,10 +324,6 @@ fn annotations(cfg: &CorpusConfig) -> PathBuf {
 
 fn clip_info(cfg: &CorpusConfig) -> PathBuf {
     cfg.root.join("clip_info_final.csv")
-}
-
-fn full_id(cfg: &CorpusConfig, tags: &[String]) -> String {
-    format!("{}{}", cfg.dataset, tags.len())
 }
 
 fn clean(cfg: &CorpusConfig) -> String {

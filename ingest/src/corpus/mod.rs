@@ -38,6 +38,9 @@ pub trait Corpus: Sync {
     /// The views. Tracks whose status says that they cannot be used are left out.
     fn views(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<View>>;
 
+    /// The vocabularies behind [`Track::labels`].
+    fn vocabs(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<Vocab>>;
+
     /// The splits that shards carry as their default: a key of [`Track::splits`].
     fn scheme(&self, cfg: &CorpusConfig) -> String;
 

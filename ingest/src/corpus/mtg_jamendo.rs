@@ -144,6 +144,11 @@ impl Corpus for MtgJamendo {
         Ok(views)
     }
 
+    fn vocabs(&self, cfg: &CorpusConfig, _tracks: &[Track]) -> Result<Vec<Vocab>> {
+        let tables = self.read(cfg)?;
+        self.subsets.iter().map(|&s| self.vocab(cfg, s, &tables)).collect()
+    }
+
     fn scheme(&self, _cfg: &CorpusConfig) -> String {
         self.scheme_of(self.splits.first().copied().unwrap_or(0))
     }
