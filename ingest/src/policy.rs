@@ -44,22 +44,21 @@ pub(crate) fn apply(bad: Bad, durations: &Durations, outcome: Outcome, track: &m
 
 /// Warns of usable tracks that have the same bytes or the same samples as another one.
 pub(crate) fn mark_duplicates(tracks: &mut [Track]) {
-    let digests: [(Warning, fn(&Track) -> Option<[u8; 32]>); 2] = [
-        (Warning::DuplicateFile, |t| t.facts.sha256),
-        (Warning::DuplicatePcm, |t| t.facts.pcm_sha256),
-    ];
-    for (warning, digest) in digests {
-        let mut seen: HashMap<[u8; 32], u32> = HashMap::new();
-        for digest in tracks.iter().filter(|t| t.status.usable()).filter_map(digest) {
-            *seen.entry(digest).or_default() += 1;
-        }
-        for track in tracks.iter_mut().filter(|t| t.status.usable()) {
-            let twice = digest(track).is_some_and(|d| seen.get(&d).is_some_and(|&n| n > 1));
-            if twice && !track.warnings.contains(&warning) {
-                track.warnings.push(warning);
-                track.warnings.sort_unstable();
-                track.status = Status::OkWarn;
-            }
+    mark(tracks, Warning::DuplicateFile, |t| t.facts.sha256);
+    mark(tracks, Warning::DuplicatePcm, |t| t.facts.pcm_sha256);
+}
+
+fn mark(tracks: &mut [Track], warning: Warning, digest: fn(&Track) -> Option<[u8; 32]>) {
+    let mut seen: HashMap<[u8; 32], u32> = HashMap::new();
+    for digest in tracks.iter().filter(|t| t.status.usable()).filter_map(digest) {
+        *seen.entry(digest).or_default() += 1;
+    }
+    for track in tracks.iter_mut().filter(|t| t.status.usable()) {
+        let twice = digest(track).is_some_and(|d| seen.get(&d).is_some_and(|&n| n > 1));
+        if twice && !track.warnings.contains(&warning) {
+            track.warnings.push(warning);
+            track.warnings.sort_unstable();
+            track.status = Status::OkWarn;
         }
     }
 }

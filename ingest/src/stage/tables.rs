@@ -43,7 +43,7 @@ pub fn run(cfg: &Config, progress: &dyn Progress, stop: &AtomicBool) -> Result<R
     progress.start("ingest", tracks.len() as u64);
     let reused = match cfg.ingest.check {
         Check::Header => {
-            headers(&mut tracks, &stamps, progress);
+            headers(cfg, &mut tracks, &stamps, progress);
             0
         }
         Check::Decode => {
@@ -60,18 +60,17 @@ pub fn run(cfg: &Config, progress: &dyn Progress, stop: &AtomicBool) -> Result<R
         .closed(cfg.ingest.max_bad, begun.elapsed().as_secs_f64()))
 }
 
-/// Existence and size only.
-fn headers(tracks: &mut [Track], stamps: &[Option<Stamp>], progress: &dyn Progress) {
+/// Existence and size only; a file that is missing or empty gets the status it would get from a decode.
+fn headers(cfg: &Config, tracks: &mut [Track], stamps: &[Option<Stamp>], progress: &dyn Progress) {
     for (track, stamp) in tracks.iter_mut().zip(stamps) {
-        let bytes = stamp.map(|s| s.bytes);
-        let status = match bytes {
-            None => Status::MissingFile,
-            Some(0) => Status::EmptyFile,
-            Some(_) => Status::Unchecked,
+        let outcome = match stamp.map(|s| s.bytes) {
+            None | Some(0) => decode(cfg, track).1,
+            Some(bytes) => Outcome {
+                facts: Facts { file_bytes: i64::try_from(bytes).ok(), ..Facts::default() },
+                status: Status::Unchecked,
+                ..Outcome::default()
+            },
         };
-        let facts =
-            Facts { file_bytes: bytes.and_then(|b| i64::try_from(b).ok()), ..Facts::default() };
-        let outcome = Outcome { facts, status, ..Outcome::default() };
         policy::apply(Bad::Skip, &Durations::Unknown, outcome, track);
         progress.done(&Step { audio_s: 0.0, bytes: 0, ok: listed(track) });
     }
