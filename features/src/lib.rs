@@ -20,6 +20,7 @@ mod error;
 mod mel;
 mod preset;
 mod resample;
+mod rfft;
 mod simd;
 mod stft;
 mod window;

@@ -4,12 +4,9 @@
 //! zeros, so nothing is ever padded or copied whole. Letters: K = n_fft / 2 + 1 bins, T frames.
 
 use crate::error::{Error, Result, ensure};
-use crate::simd::vectorised;
+use crate::rfft::PowerSpectrum;
 use crate::window::Window;
-use realfft::num_complex::Complex32;
-use realfft::{RealFftPlanner, RealToComplex};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// Where frames lie on the wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,20 +53,14 @@ pub struct StftConfig {
 }
 
 /// A planned transform with its scratch.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Stft {
     cfg: StftConfig,
-    window: Vec<f32>,
-    plan: Arc<dyn RealToComplex<f32>>,
+    /// First point of the window within the frame.
+    lead: usize,
+    transform: PowerSpectrum,
+    /// A frame that reaches past an end of the wave, or needs preparation.
     frame: Vec<f32>,
-    bins: Vec<Complex32>,
-    scratch: Vec<Complex32>,
-}
-
-impl std::fmt::Debug for Stft {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stft").field("cfg", &self.cfg).finish_non_exhaustive()
-    }
 }
 
 impl Stft {
@@ -80,15 +71,11 @@ impl Stft {
         let fits = (1..=cfg.n_fft).contains(&cfg.win);
         ensure(fits, "win", format!("1 to n_fft, here {}", cfg.n_fft), cfg.win)?;
         ensure(cfg.hop >= 1, "hop", "at least 1", cfg.hop)?;
-        let plan = RealFftPlanner::new().plan_fft_forward(cfg.n_fft);
-        Ok(Self {
-            cfg: cfg.clone(),
-            window: cfg.window.points(cfg.win),
-            frame: vec![0.0; cfg.n_fft],
-            bins: plan.make_output_vec(),
-            scratch: plan.make_scratch_vec(),
-            plan,
-        })
+        let lead = if cfg.framing == Framing::Inside { 0 } else { (cfg.n_fft - cfg.win) / 2 };
+        let mut window = vec![0.0; cfg.n_fft];
+        window[lead..lead + cfg.win].copy_from_slice(&cfg.window.points(cfg.win));
+        let transform = PowerSpectrum::new(&window);
+        Ok(Self { cfg: cfg.clone(), lead, transform, frame: vec![0.0; cfg.n_fft] })
     }
 
     /// Bins of a spectrum, K.
@@ -132,37 +119,25 @@ impl Stft {
 
     /// Spectrum `[K]` of frame `t`, which must be below `frames(wave.len())`.
     pub(crate) fn frame(&mut self, wave: &[f32], t: usize, spectrum: &mut [f32]) {
-        let (n_fft, win) = (self.cfg.n_fft, self.cfg.win);
         let at = (t * self.cfg.hop) as isize;
-        let (start, lead) = match self.cfg.framing {
-            Framing::Inside => (at, 0),
-            Framing::CentreReflect | Framing::CentreZeros => {
-                let lead = (n_fft - win) / 2;
-                (at - (n_fft / 2 - lead) as isize, lead)
-            }
+        let start = match self.cfg.framing {
+            Framing::Inside => at,
+            Framing::CentreReflect | Framing::CentreZeros => at - (self.cfg.n_fft / 2) as isize,
         };
-        // the transform overwrites its input, so the zeros around a short window are set every time
-        self.frame[..lead].fill(0.0);
-        self.frame[lead + win..].fill(0.0);
-        let frame = &mut self.frame[lead..lead + win];
-        let inside = usize::try_from(start).ok().and_then(|s| wave.get(s..s + win));
-        match inside {
-            Some(part) if !self.cfg.remove_dc && self.cfg.pre_emphasis == 0.0 => {
-                multiply(part, &self.window, frame);
+        let whole = usize::try_from(start).ok().and_then(|s| wave.get(s..s + self.cfg.n_fft));
+        match whole {
+            Some(frame) if !self.cfg.remove_dc && self.cfg.pre_emphasis == 0.0 => {
+                self.transform.run(frame, spectrum);
             }
             _ => {
-                match inside {
-                    Some(part) => frame.copy_from_slice(part),
-                    None => fetch(wave, start, self.cfg.framing == Framing::CentreReflect, frame),
-                }
-                condition(frame, self.cfg.remove_dc, self.cfg.pre_emphasis);
-                scale(frame, &self.window);
+                // what lies outside the window is multiplied by 0, and left at 0
+                let part = &mut self.frame[self.lead..self.lead + self.cfg.win];
+                let mirror = self.cfg.framing == Framing::CentreReflect;
+                fetch(wave, start + self.lead as isize, mirror, part);
+                condition(part, self.cfg.remove_dc, self.cfg.pre_emphasis);
+                self.transform.run(&self.frame, spectrum);
             }
         }
-        self.plan
-            .process_with_scratch(&mut self.frame, &mut self.bins, &mut self.scratch)
-            .expect("the buffers were made by this plan");
-        power(&self.bins, spectrum);
         if self.cfg.spectrum == Spectrum::Magnitude {
             spectrum.iter_mut().for_each(|v| *v = v.sqrt());
         }
@@ -180,6 +155,9 @@ impl Stft {
 /// Samples from `start` on, which may lie before the wave or after it.
 fn fetch(wave: &[f32], start: isize, reflect: bool, frame: &mut [f32]) {
     let last = wave.len() as isize - 1;
+    if let Some(part) = usize::try_from(start).ok().and_then(|s| wave.get(s..s + frame.len())) {
+        return frame.copy_from_slice(part);
+    }
     for (i, v) in frame.iter_mut().enumerate() {
         let at = start + i as isize;
         let mirrored = if at < 0 { -at } else { 2 * last - at };
@@ -203,30 +181,6 @@ fn condition(frame: &mut [f32], remove_dc: bool, pre_emphasis: f32) {
             frame[i] -= pre_emphasis * frame[i - 1];
         }
         frame[0] -= pre_emphasis * frame[0];
-    }
-}
-
-vectorised! {
-    fn multiply(part: &[f32], window: &[f32], frame: &mut [f32]) {
-        for ((v, &x), &w) in frame.iter_mut().zip(part).zip(window) {
-            *v = x * w;
-        }
-    }
-}
-
-vectorised! {
-    fn scale(frame: &mut [f32], window: &[f32]) {
-        for (v, &w) in frame.iter_mut().zip(window) {
-            *v *= w;
-        }
-    }
-}
-
-vectorised! {
-    fn power(bins: &[Complex32], out: &mut [f32]) {
-        for (v, z) in out.iter_mut().zip(bins) {
-            *v = z.re * z.re + z.im * z.im;
-        }
     }
 }
 
