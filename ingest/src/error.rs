@@ -120,12 +120,17 @@ pub enum Error {
         source: etude_manifests::Error,
     },
     /// From the shards.
-    #[error("{source}{advice}", advice = advice_within(source))]
+    #[error("{source}{advice}", advice = advice_within(source.as_ref()))]
     Shards {
         /// What happened there.
-        #[from]
-        source: etude_shards::Error,
+        source: Box<etude_shards::Error>,
     },
+}
+
+impl From<etude_shards::Error> for Error {
+    fn from(source: etude_shards::Error) -> Self {
+        Error::Shards { source: Box::new(source) }
+    }
 }
 
 impl Error {
