@@ -28,8 +28,8 @@ pub struct Predictions {
     pub loss: f64,
 }
 
-/// Runs the model over everything the loader gives, without gradients and in evaluation mode. `done` is told the
-/// number of windows after every batch.
+/// Runs the model over everything the loader gives, without gradients and in evaluation mode. After every batch
+/// `go_on` is told the number of windows done; when it says no, prediction is given up and there is no result.
 ///
 /// # Errors
 /// [`Error::Empty`] without a single window, [`Error::NotFinite`] for an output that is no number.
@@ -37,8 +37,8 @@ pub fn predict(
     model: &Model,
     loader: Loader,
     task: &dyn Task,
-    done: &mut dyn FnMut(u64),
-) -> Result<Predictions> {
+    go_on: &mut dyn FnMut(u64) -> bool,
+) -> Result<Option<Predictions>> {
     let _guard = tch::no_grad_guard();
     let mut all = Averages::new(task.outputs() as usize);
     let (mut loss, mut windows) = (0.0, 0);
@@ -51,12 +51,14 @@ pub fn predict(
         loss += task.loss(&logits, &target)?.f_double_value(&[])? * rows as f64;
         windows += rows as u64;
         all.add(&batch, &host(&task.activate(&logits)?)?)?;
-        done(windows);
+        if !go_on(windows) {
+            return Ok(None);
+        }
     }
     if windows == 0 {
         return Err(Error::Empty { place: "prediction".to_owned() });
     }
-    Ok(all.finish(loss / windows as f64))
+    Ok(Some(all.finish(loss / windows as f64)))
 }
 
 /// Scores of predictions.

@@ -97,13 +97,23 @@ pub enum Error {
         /// Which checkpoint is left.
         kept: String,
     },
-    /// Nothing to learn from or to select on.
-    #[error("view {view}: no examples in split {split}; check the view with `etude check`")]
-    Empty {
-        /// Name of the view.
-        view: String,
-        /// `train` or `valid`.
-        split: &'static str,
+    /// A trained weight is no longer a finite number.
+    #[error(
+        "step {step}: {name} holds numbers that are not finite; {kept}. Lower optim.lr or set optim.clip"
+    )]
+    Weights {
+        /// Steps done.
+        step: u64,
+        /// The tensor.
+        name: String,
+        /// Which checkpoint is left.
+        kept: String,
+    },
+    /// The loader has ended although training goes on.
+    #[error("step {step}: the loader gave no further batch")]
+    NoBatch {
+        /// Step, from 1.
+        step: u64,
     },
     /// The score that selects checkpoints does not exist.
     #[error("trainer.keep.by: no score named {name:?}; this task gives {known}")]
@@ -119,6 +129,18 @@ pub enum Error {
     /// Device selection failed.
     #[error(transparent)]
     Aten(#[from] etude_aten::Error),
+    /// Building or loading a model failed.
+    #[error(transparent)]
+    Model(#[from] etude_models::Error),
+    /// Prediction or scoring failed.
+    #[error(transparent)]
+    Eval(#[from] etude_eval::Error),
+    /// Reading audio failed.
+    #[error(transparent)]
+    Shards(#[from] etude_shards::Error),
+    /// Reading a view failed.
+    #[error(transparent)]
+    Manifests(#[from] etude_manifests::Error),
 }
 
 impl Error {

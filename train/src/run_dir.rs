@@ -143,6 +143,11 @@ impl RunDir {
     }
 }
 
+/// Name of a kept state.
+pub(crate) fn step_file(step: u64) -> String {
+    format!("step-{step:08}.safetensors")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

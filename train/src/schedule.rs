@@ -116,6 +116,13 @@ impl Default for ScheduleConfig {
     }
 }
 
+impl ScheduleConfig {
+    /// Whether rates change when the training is made longer.
+    pub(crate) fn depends_on_length(&self) -> bool {
+        matches!(self, Self::Linear(d) | Self::Cosine(d) if d.steps.is_none())
+    }
+}
+
 /// What a schedule has seen; part of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -154,15 +161,20 @@ impl Schedule {
             ScheduleConfig::Cosine(d) => self
                 .decay(d, step, |x, lr| d.lr_min + 0.5 * (lr - d.lr_min) * (1.0 + (PI * x).cos())),
             ScheduleConfig::Plateau(p) => (self.lr * self.state.scale).max(p.lr_min),
-            ScheduleConfig::Staged(_) => self.stage(epoch).map_or(self.lr, |s| s.lr),
+            ScheduleConfig::Staged(s) => self.stage(epoch).map_or(self.lr, |n| s.stages[n].lr),
         }
     }
 
-    /// The stage that rules in an epoch; `None` = the `[optim]` section.
-    pub fn stage(&self, epoch: u64) -> Option<&Stage> {
+    /// Number of the stage that rules in an epoch; `None` = the `[optim]` section.
+    pub fn stage(&self, epoch: u64) -> Option<usize> {
+        self.stages().iter().rposition(|s| s.from_epoch <= epoch)
+    }
+
+    /// The stages; none unless the schedule is staged.
+    pub fn stages(&self) -> &[Stage] {
         match &self.cfg {
-            ScheduleConfig::Staged(s) => s.stages.iter().rev().find(|s| s.from_epoch <= epoch),
-            _ => None,
+            ScheduleConfig::Staged(s) => &s.stages,
+            _ => &[],
         }
     }
 
@@ -277,7 +289,7 @@ mod tests {
         let stage = |from_epoch, lr| Stage { from_epoch, lr, rule: Rule::sgd(), reload_best: true };
         let staged = Staged { stages: vec![stage(80, 1e-3), stage(100, 1e-4)] };
         let s = Schedule::new(&ScheduleConfig::Staged(staged), 1e-4, 0);
-        assert!(s.stage(79).is_none());
+        assert_eq!((s.stage(79), s.stage(80), s.stage(100)), (None, Some(0), Some(1)));
         assert_eq!((s.at(0, 79), s.at(0, 80), s.at(0, 99)), (1e-4, 1e-3, 1e-3));
         assert_eq!(s.at(0, 500), 1e-4);
     }

@@ -1,0 +1,149 @@
+//! Scoring a run: its best state over the tracks of a split.
+
+use crate::atomic;
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::identity::Identity;
+use crate::kept;
+use crate::log::Log;
+use crate::objective::Objective;
+use crate::run_dir::RunDir;
+use crate::setup::{Setup, build_model};
+use crate::trainer::scoring_pace;
+use etude_eval::{Scores, predict, score, write_predictions};
+use etude_manifests::Split;
+use etude_models::{Model, Tuning};
+use etude_shards::Loader;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Scores of a split, as written to `scores.<split>.json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// The run folder.
+    pub run: PathBuf,
+    /// What was scored.
+    pub view: String,
+    /// Part of the view.
+    pub split: Split,
+    /// Steps the scored state was trained for.
+    pub step: u64,
+    /// Mean loss over all windows.
+    pub loss: f64,
+    /// Tracks that have no audio.
+    pub skipped: usize,
+    /// Scores of the paper's row, where the experiment names them.
+    pub published: BTreeMap<String, f64>,
+    /// The scores.
+    #[serde(flatten)]
+    pub scores: Scores,
+}
+
+/// The best state of a run, ready to predict.
+pub struct Trained {
+    /// What it was trained with.
+    pub experiment: Experiment,
+    /// What it was trained on, with the class names.
+    pub identity: Identity,
+    /// What it learned.
+    pub objective: Box<dyn Objective>,
+    /// In its best state.
+    pub model: Model,
+    /// Steps it was trained for.
+    pub step: u64,
+}
+
+impl Trained {
+    /// Opens the best state of a run; the data it was trained on is not needed. `sets` override keys of its experiment,
+    /// e.g. `run.device=cpu`.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`] for a run that never was validated, and whatever cannot be read or built.
+    pub fn open(dir: &RunDir, sets: &[String]) -> Result<Self> {
+        let experiment = Experiment::read(&dir.config(), sets)?;
+        let identity = Identity::read(dir)?;
+        let objective = experiment.objective.build(&identity.vocab)?;
+        let device = etude_aten::device(&experiment.run.device)?;
+        if let Some(threads) = experiment.run.threads {
+            etude_aten::set_threads(threads);
+        }
+        let weights = needs_base(&experiment);
+        let model = build_model(&experiment, objective.outputs(), device, weights)?;
+        let step = restore_best(dir, &model)?;
+        Ok(Self { experiment, identity, objective, model, step })
+    }
+}
+
+/// Scores the best state of a run over a split, and writes `scores.<split>.json` and `predictions.<split>.safetensors`
+/// into its folder. `sets` override keys of its experiment, e.g. `data.dir=…` or `eval.batch=64`.
+///
+/// # Errors
+/// As [`Trained::open`], and [`Error::Mismatch`] when the data is no longer that of the run.
+pub fn evaluate(
+    dir: &RunDir,
+    split: Split,
+    sets: &[String],
+    log: &mut dyn Log,
+) -> Result<Evaluation> {
+    let exp = Experiment::read(&dir.config(), sets)?;
+    let setup = Setup::new(&exp, needs_base(&exp))?;
+    Identity::read(dir)?.check(&setup.identity)?;
+    let step = restore_best(dir, &setup.model)?;
+    let loader = Loader::tracks(&setup.index, &setup.view, split, &exp.eval_loader())?;
+    let (total, skipped) = (loader.samples_per_epoch(), loader.skipped().len());
+    let task = setup.objective.task();
+    let begun = Instant::now();
+    let mut progress = |done: u64| {
+        log.pace(&scoring_pace(begun, done, total));
+        true
+    };
+    let predicted = predict(&setup.model, loader, task, &mut progress)?
+        .ok_or(etude_eval::Error::Empty { place: setup.view.name.clone() })?;
+    let found = Evaluation {
+        run: dir.path().to_path_buf(),
+        view: setup.view.name.clone(),
+        split,
+        step,
+        loss: predicted.loss,
+        skipped,
+        published: exp.published.clone(),
+        scores: score(&predicted, task)?,
+    };
+    let name = split_name(split);
+    write_predictions(
+        &dir.path().join(format!("predictions.{name}.safetensors")),
+        &predicted,
+        task,
+    )?;
+    let path = dir.path().join(format!("scores.{name}.json"));
+    let mut text = serde_json::to_vec_pretty(&found).map_err(|e| Error::io(&path)(e.into()))?;
+    text.push(b'\n');
+    atomic::write(&path, &text)?;
+    Ok(found)
+}
+
+/// Whether the state of a run is not the whole model.
+fn needs_base(exp: &Experiment) -> bool {
+    !matches!(exp.tuning, Tuning::Full(_))
+}
+
+/// Puts the best state into the model; the steps it was trained for.
+fn restore_best(dir: &RunDir, model: &Model) -> Result<u64> {
+    let path = dir.best();
+    if !path.exists() {
+        return Err(Error::NoRun { dir: dir.path().to_path_buf(), missing: "best.safetensors" });
+    }
+    let (state, step) = kept::read_with_step(&path)?;
+    model.restore(&state)?;
+    Ok(step)
+}
+
+fn split_name(split: Split) -> &'static str {
+    match split {
+        Split::Train => "train",
+        Split::Valid => "valid",
+        Split::Test => "test",
+    }
+}

@@ -1,0 +1,133 @@
+//! What a run was trained on, as hashes, so that it is never resumed or scored on something else unnoticed.
+
+use crate::atomic;
+use crate::error::{Error, Result};
+use crate::run_dir::RunDir;
+use etude_manifests::{View, Vocab};
+use etude_shards::Index;
+use serde::{Deserialize, Serialize};
+use std::fs;
+
+/// `identity.json` of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Name of the view.
+    pub view: String,
+    /// Hash of the whole view.
+    pub view_hash: String,
+    /// Hash of who is in which split.
+    pub split_hash: String,
+    /// Hash of the class names in order.
+    pub vocab_hash: String,
+    /// Name of the shard set.
+    pub shards: String,
+    /// Hash over the digests of all shard files.
+    pub shards_hash: String,
+    /// The classes, in output order.
+    pub vocab: Vocab,
+}
+
+impl Identity {
+    /// Of a view and the shards beside it.
+    pub fn of(view: &View, shards: &str, index: &Index) -> Self {
+        let mut hash = blake3::Hasher::new();
+        for file in index.files() {
+            hash.update(format!("{} {}\n", file.name, file.blake3).as_bytes());
+        }
+        Self {
+            view: view.name.clone(),
+            view_hash: view.hash(),
+            split_hash: view.split_hash(),
+            vocab_hash: view.vocab.hash(),
+            shards: shards.to_owned(),
+            shards_hash: hash.finalize().to_hex().to_string(),
+            vocab: view.vocab.clone(),
+        }
+    }
+
+    /// The one a run was started with.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`] without one, [`Error::Damaged`] for garbage.
+    pub fn read(dir: &RunDir) -> Result<Self> {
+        let path = dir.identity();
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NoRun { dir: dir.path().to_owned(), missing: "identity.json" });
+            }
+            Err(e) => return Err(Error::io(&path)(e)),
+        };
+        serde_json::from_slice(&text).map_err(|e| Error::Damaged {
+            path,
+            expected: "the identity of a run".to_owned(),
+            got: e.to_string(),
+        })
+    }
+
+    pub(crate) fn write(&self, dir: &RunDir) -> Result<()> {
+        let path = dir.identity();
+        let mut text = serde_json::to_vec_pretty(self).map_err(|e| Error::io(&path)(e.into()))?;
+        text.push(b'\n');
+        atomic::write(&path, &text)
+    }
+
+    /// Whether a run with this identity may use what `now` describes.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] names the first difference, the most telling one first.
+    pub fn check(&self, now: &Self) -> Result<()> {
+        let view = format!("view {}", now.view);
+        let shards = format!("shard set {}", now.shards);
+        let facts = [
+            ("vocabulary hash", &self.vocab_hash, &now.vocab_hash, &view),
+            ("split hash", &self.split_hash, &now.split_hash, &view),
+            ("view hash", &self.view_hash, &now.view_hash, &view),
+            ("hash of the shard files", &self.shards_hash, &now.shards_hash, &shards),
+        ];
+        match facts.into_iter().find(|(_, then, now, _)| then != now) {
+            None => Ok(()),
+            Some((what, then, now, place)) => Err(Error::Mismatch {
+                what: what.to_owned(),
+                left: format!("the run was trained on {}", short(then)),
+                right: format!("{place} has {}", short(now)),
+                hint: "put back the data of the run, or train a new run on the new data".to_owned(),
+            }),
+        }
+    }
+}
+
+/// The beginning of a hash: enough to tell two apart.
+fn short(hash: &str) -> &str {
+    hash.get(..16).unwrap_or(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_vocabulary_is_named_with_both_hashes() {
+        let classes = vec!["guitar".to_owned()];
+        let vocab = Vocab { id: "t".into(), classes, order: "published".into() };
+        let then = Identity {
+            view: "demo".into(),
+            view_hash: "a".repeat(64),
+            split_hash: "b".repeat(64),
+            vocab_hash: "c".repeat(64),
+            shards: "demo-16k".into(),
+            shards_hash: "d".repeat(64),
+            vocab,
+        };
+        then.check(&then.clone()).unwrap();
+        let now =
+            Identity { vocab_hash: "e".repeat(64), view_hash: "f".repeat(64), ..then.clone() };
+        let text = then.check(&now).unwrap_err().to_string();
+        assert!(
+            text.starts_with("vocabulary hash: the run was trained on cccccccccccccccc,"),
+            "{text}"
+        );
+        assert!(text.contains("view demo has eeeeeeeeeeeeeeee;"), "{text}");
+    }
+}

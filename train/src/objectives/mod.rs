@@ -1,0 +1,3 @@
+//! One objective a file.
+
+pub mod supervised;

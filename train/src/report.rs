@@ -1,0 +1,71 @@
+//! What a run leaves beside its states: `config.toml`, `identity.json`, `versions.txt` at the start, `report.json` at the
+//! end.
+
+use crate::atomic;
+use crate::checkpoint::State;
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::run_dir::RunDir;
+use crate::setup::Setup;
+use crate::trainer::Outcome;
+use etude_shards::Refused;
+use tch::Device;
+
+/// At the start, and again when a run goes on: a new block in `versions.txt`, everything else only once.
+pub(crate) fn start(exp: &Experiment, dir: &RunDir, setup: &Setup) -> Result<()> {
+    if !dir.identity().exists() {
+        setup.identity.write(dir)?;
+    }
+    if !dir.config().exists() {
+        atomic::write(&dir.config(), exp.text().as_bytes())?;
+    }
+    let torch = etude_aten::facts()?;
+    dir.note_versions(&[
+        ("etude", env!("CARGO_PKG_VERSION").to_owned()),
+        ("libtorch", torch.version),
+        ("device", format!("{:?}", setup.device)),
+        ("threads", torch.threads.to_string()),
+    ])
+}
+
+/// At the end of every start.
+pub(crate) fn finish(
+    dir: &RunDir,
+    outcome: &Outcome,
+    setup: &Setup,
+    state: &State,
+    skipped: &[Refused],
+) -> Result<()> {
+    let count =
+        |list: Vec<(String, tch::Tensor)>| -> usize { list.iter().map(|(_, t)| t.numel()).sum() };
+    let report = serde_json::json!({
+        "ending": outcome.ending,
+        "step": outcome.step,
+        "steps": outcome.steps,
+        "samples": state.samples,
+        "minutes": outcome.seconds / 60.0,
+        "trained_parameters": count(setup.model.trainable()),
+        "peak_memory_bytes": peak_memory(),
+        "peak_device_memory_bytes": peak_device_memory(setup.device),
+        "kept": outcome.kept,
+        "skipped": skipped,
+    });
+    let path = dir.report();
+    let mut text = serde_json::to_vec_pretty(&report).map_err(|e| Error::io(&path)(e.into()))?;
+    text.push(b'\n');
+    atomic::write(&path, &text)
+}
+
+/// Most memory this process ever held, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kb: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kb * 1024)
+}
+
+/// Most memory of the GPU in tensors.
+fn peak_device_memory(device: Device) -> Option<u64> {
+    let Device::Cuda(index) = device else { return None };
+    etude_aten::cuda_memory(index).ok().map(|m| m.allocated_peak as u64)
+}

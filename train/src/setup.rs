@@ -1,0 +1,79 @@
+//! From an experiment to the things a run needs: device, data, objective, model.
+
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::identity::Identity;
+use crate::objective::Objective;
+use etude_manifests::{View, read_view};
+use etude_models::{Input, Model, ModelConfig};
+use etude_shards::{Index, Kind};
+use tch::Device;
+
+/// What a run works with.
+pub(crate) struct Setup {
+    pub(crate) device: Device,
+    pub(crate) view: View,
+    pub(crate) index: Index,
+    pub(crate) identity: Identity,
+    pub(crate) objective: Box<dyn Objective>,
+    pub(crate) model: Model,
+}
+
+impl Setup {
+    /// Opens the data and builds the model. `weights` is whether the model starts from `model.weights`.
+    pub(crate) fn new(exp: &Experiment, weights: bool) -> Result<Self> {
+        let device = etude_aten::device(&exp.run.device)?;
+        if let Some(threads) = exp.run.threads {
+            etude_aten::set_threads(threads);
+        }
+        let view = read_view(&exp.view_path())?;
+        let index = Index::open(&exp.shards_dir())?;
+        let identity = Identity::of(&view, &exp.data.shards, &index);
+        let objective = exp.objective.build(&view.vocab)?;
+        let model = build_model(exp, objective.outputs(), device, weights)?;
+        check_input(&model, &index, exp)?;
+        Ok(Self { device, view, index, identity, objective, model })
+    }
+}
+
+/// The model of an experiment, before any training.
+pub(crate) fn build_model(
+    exp: &Experiment,
+    outputs: i64,
+    device: Device,
+    weights: bool,
+) -> Result<Model> {
+    let mut cfg: ModelConfig = exp.model.clone();
+    if !weights {
+        cfg.weights = None;
+    }
+    Ok(Model::build(&cfg, &exp.tuning, outputs, device, exp.run.seed)?)
+}
+
+/// Whether the shards hold what the model takes.
+fn check_input(model: &Model, index: &Index, exp: &Experiment) -> Result<()> {
+    let spec = model.backbone.spec();
+    let (fits, wants) = match (spec.input, index.spec().kind) {
+        (Input::Wave { rate }, kind) => {
+            (kind == Kind::Wave { rate }, format!("waves at {rate} Hz"))
+        }
+        (Input::Frames { bands, frame_rate }, kind) => (
+            matches!(kind, Kind::Frames { bands: b, .. } if i64::from(b) == bands),
+            format!("{bands} bands at {frame_rate} frames per second"),
+        ),
+    };
+    let holds = match index.spec().kind {
+        Kind::Wave { rate } => format!("waves at {rate} Hz"),
+        Kind::Frames { fps, bands } => format!("{bands} bands at {fps} frames per second"),
+        Kind::Embedding { fps, dim } => format!("embeddings of {dim} numbers at {fps} per second"),
+    };
+    match fits {
+        true => Ok(()),
+        false => Err(Error::Mismatch {
+            what: "input".to_owned(),
+            left: format!("model {} takes {wants}", spec.name),
+            right: format!("shard set {} holds {holds}", exp.data.shards),
+            hint: "make fitting shards with `etude shards`, or set data.shards".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,445 @@
+//! The loop: steps, validations, saves. It knows steps, not music.
+//!
+//! Everything a step depends on is a function of the experiment and the step: the batch comes from the loader's state,
+//! dropout is seeded from seed and step. So a run that was stopped and resumed, anywhere and any number of times,
+//! logs the same numbers as one that was not.
+
+use crate::checkpoint::{self, Ending, Kept, Saved, State};
+use crate::clip::clip_grad_norm;
+use crate::curves::Curves;
+use crate::error::{Error, Result};
+use crate::experiment::Experiment;
+use crate::kept;
+use crate::log::{Log, LogFile, Pace, Phase, Row, Timing, wall};
+use crate::meter::Meter;
+use crate::objective::Extras;
+use crate::optim::{Optimizer, Param, Rule};
+use crate::run_dir::RunDir;
+use crate::schedule::{Schedule, Watch};
+use crate::setup::Setup;
+use crate::window::Window;
+use crate::{LOSS, report};
+use etude_manifests::Split;
+use etude_models::Model;
+use etude_shards::{Batch, Loader};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tch::Tensor;
+
+/// How a run ended, and what it reached.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Why it ended.
+    pub ending: Ending,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Steps planned.
+    pub steps: u64,
+    /// Best states, best first.
+    pub kept: Vec<Kept>,
+    /// Time spent, all starts together.
+    pub seconds: f64,
+}
+
+/// Trains from the start in a new folder. A raised `stop` ends the run between two steps, resumably.
+///
+/// # Errors
+/// Whatever cannot be read, built, trained or written; [`Error::NotFinite`] when the loss is lost.
+pub fn run(
+    exp: &Experiment,
+    dir: &RunDir,
+    log: &mut dyn Log,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    exp.check()?;
+    let setup = Setup::new(exp, true)?;
+    report::start(exp, dir, &setup)?;
+    Trainer::new(exp, dir, setup, None)?.train(log, stop)
+}
+
+/// Goes on with the run in `dir`; a run that is over is left as it is. `exp` must be the run's own experiment, apart
+/// from keys that change no number (see [`crate::same_experiment`]).
+///
+/// # Errors
+/// As [`run`], and [`Error::Mismatch`] for another experiment or other data, [`Error::Damaged`] without a whole
+/// checkpoint.
+pub fn resume(
+    exp: &Experiment,
+    dir: &RunDir,
+    log: &mut dyn Log,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    exp.check()?;
+    crate::same::same_experiment(exp, dir)?;
+    let setup = Setup::new(exp, true)?;
+    if dir.identity().exists() {
+        crate::Identity::read(dir)?.check(&setup.identity)?;
+    }
+    report::start(exp, dir, &setup)?;
+    let saved = checkpoint::latest(dir)?;
+    if let Some((_, Some(damage))) = &saved {
+        log.row(&event(0, "damaged", format!("{damage}; going on from the save before")));
+    }
+    Trainer::new(exp, dir, setup, saved.map(|(saved, _)| saved))?.train(log, stop)
+}
+
+struct Trainer<'a> {
+    exp: &'a Experiment,
+    dir: &'a RunDir,
+    setup: Setup,
+    loader: Loader,
+    optim: Box<dyn Optimizer>,
+    schedule: Schedule,
+    steps: u64,
+    steps_per_epoch: u64,
+    state: State,
+    /// The list of the checkpoint before, whose files are still needed.
+    kept_before: Vec<Kept>,
+    window: Window,
+    saved: Option<u64>,
+    file: LogFile,
+    curves: Curves,
+    meter: Meter,
+    begun: Instant,
+}
+
+impl Trainer<'_> {
+    fn train(mut self, log: &mut dyn Log, stop: &AtomicBool) -> Result<Outcome> {
+        loop {
+            let stopping = stop.load(Ordering::Relaxed);
+            if !stopping && self.validation_due() {
+                self.validate(log, stop)?;
+            }
+            if let Some(ending) = self.ending(stopping) {
+                return self.end(ending, log);
+            }
+            if self.save_due() {
+                self.save()?;
+            }
+            self.enter_stage(log)?;
+            let (batch, waited) = self.next_batch()?;
+            tch::manual_seed(step_seed(self.exp.run.seed, self.state.step));
+            let lr = self.schedule.at(self.state.step, self.epoch());
+            let (loss, extras) = self.setup.objective.loss(&self.setup.model, &batch)?;
+            self.optim.zero_grad();
+            loss.f_backward()?;
+            let norm = clip_grad_norm(self.optim.params(), self.exp.optim.clip)?;
+            self.optim.step(lr)?;
+            self.state.step += 1;
+            self.state.loader = batch.after;
+            self.state.samples += batch.keys.len() as u64;
+            self.meter.step(batch.keys.len(), waited);
+            self.window.push(self.state.step, &batch.keys, loss.detach(), norm);
+            self.loader.recycle(batch);
+            if self.state.step % self.exp.trainer.log_steps == 0 {
+                self.log_step(lr, &extras, log)?;
+            }
+            if self.state.step % self.steps_per_epoch == 0 {
+                self.end_epoch()?;
+            }
+            log.pace(&self.meter.pace(self.state.step, self.steps));
+        }
+    }
+}
+
+impl<'a> Trainer<'a> {
+    fn new(
+        exp: &'a Experiment,
+        dir: &'a RunDir,
+        setup: Setup,
+        saved: Option<Saved>,
+    ) -> Result<Self> {
+        let cfg = exp.train_loader();
+        let mut loader = Loader::train(&setup.index, &setup.view, &cfg, exp.run.seed)?;
+        let steps_per_epoch = loader.batches_per_epoch();
+        let epochs = exp.trainer.epochs.unwrap_or_default();
+        let steps = exp.trainer.steps.unwrap_or(epochs * steps_per_epoch);
+        let mut schedule = Schedule::new(&exp.optim.schedule, exp.optim.lr, steps);
+        let mut state = State::new(schedule.state());
+        let mut optim = build_optim(exp, &exp.optim.rule, &setup.model);
+        if let Some(saved) = saved {
+            state = saved.state;
+            setup.model.restore(&saved.model)?;
+            if let Some(stage) = state.stage.and_then(|n| schedule.stages().get(n)) {
+                optim = build_optim(exp, &stage.rule, &setup.model);
+            }
+            optim.restore(saved.optim)?;
+            schedule.restore(state.schedule);
+            loader = loader.resume(state.loader)?;
+        }
+        let (file, rows) = LogFile::open(&dir.log(), state.step)?;
+        let curves = Curves::open(dir.path(), wall(), &rows)?;
+        kept::link_best(dir, &state.kept)?;
+        Ok(Self {
+            exp,
+            dir,
+            loader,
+            optim,
+            schedule,
+            steps,
+            steps_per_epoch,
+            kept_before: state.kept.clone(),
+            window: Window::new(std::mem::take(&mut state.window)),
+            saved: (state.step > 0).then_some(state.step),
+            state,
+            setup,
+            file,
+            curves,
+            meter: Meter::new(),
+            begun: Instant::now(),
+        })
+    }
+
+    /// Epoch of the next step, from 0.
+    fn epoch(&self) -> u64 {
+        self.state.step / self.steps_per_epoch
+    }
+
+    fn next_batch(&mut self) -> Result<(Batch, Duration)> {
+        let begun = Instant::now();
+        match self.loader.next() {
+            Some(batch) => Ok((batch?, begun.elapsed())),
+            None => Err(Error::NoBatch { step: self.state.step + 1 }),
+        }
+    }
+
+    /// Another optimizer takes over when a stage of the schedule begins.
+    fn enter_stage(&mut self, log: &mut dyn Log) -> Result<()> {
+        let stage = self.schedule.stage(self.epoch());
+        if stage == self.state.stage {
+            return Ok(());
+        }
+        let (Some(n), Some(next)) = (stage, stage.map(|n| self.schedule.stages()[n].clone()))
+        else {
+            return Ok(());
+        };
+        let before = self.state.stage.map(|n| &self.schedule.stages()[n].rule);
+        if *before.unwrap_or(&self.exp.optim.rule) != next.rule {
+            self.optim = build_optim(self.exp, &next.rule, &self.setup.model);
+        }
+        if next.reload_best && self.dir.best().exists() {
+            self.setup.model.restore(&kept::read(&self.dir.best())?)?;
+        }
+        self.state.stage = stage;
+        let text = format!("stage {} begins: rate {}, {:?}", n + 1, next.lr, next.rule);
+        self.push(event(self.state.step, "stage", text), log)
+    }
+
+    /// The mean of the losses since the row before.
+    fn log_step(&mut self, lr: f64, extras: &Extras, log: &mut dyn Log) -> Result<()> {
+        self.read_losses()?;
+        let (loss, grad_norm) = self.window.take_row();
+        let mut numbers = BTreeMap::new();
+        for (name, value) in extras {
+            numbers.insert((*name).to_owned(), value.f_double_value(&[])?);
+        }
+        let row = Row::Step {
+            step: self.state.step,
+            epoch: (self.state.step - 1) / self.steps_per_epoch,
+            loss,
+            lr,
+            grad_norm,
+            extras: numbers,
+            timing: self.meter.row(),
+        };
+        self.push(row, log)
+    }
+
+    /// Waits for the device and looks at every loss since it was last done.
+    fn read_losses(&mut self) -> Result<()> {
+        let losses = self.window.read().map_err(|lost| match lost {
+            crate::window::Lost::NotFinite(lost) => Error::NotFinite {
+                step: lost.step,
+                what: lost.what,
+                value: lost.value,
+                keys: lost.keys.join(", "),
+                kept: self.kept_text(),
+            },
+            crate::window::Lost::Torch(e) => e.into(),
+        })?;
+        let (sum, count) = &mut self.state.epoch_loss;
+        *sum += losses.iter().sum::<f64>();
+        *count += losses.len() as u64;
+        Ok(())
+    }
+
+    fn end_epoch(&mut self) -> Result<()> {
+        self.read_losses()?;
+        let (sum, count) = std::mem::take(&mut self.state.epoch_loss);
+        if self.schedule.watches() == Some(Watch::TrainLoss) && count > 0 {
+            self.schedule.observe(sum / count as f64);
+        }
+        Ok(())
+    }
+
+    fn validation_due(&self) -> bool {
+        let step = self.state.step;
+        let every = self.exp.trainer.validate_steps.unwrap_or(self.steps_per_epoch);
+        let due = step.is_multiple_of(every) || step == self.steps;
+        step > 0 && due && self.state.validated != step && self.state.ended.is_none()
+    }
+
+    /// Scores the validation split; given up when asked to stop, to be done again after resuming.
+    fn validate(&mut self, log: &mut dyn Log, stop: &AtomicBool) -> Result<()> {
+        let begun = Instant::now();
+        let Setup { model, view, index, objective, .. } = &self.setup;
+        let loader = Loader::tracks(index, view, Split::Valid, &self.exp.eval_loader())?;
+        let total = loader.samples_per_epoch();
+        let mut progress = |done: u64| {
+            log.pace(&scoring_pace(begun, done, total));
+            !stop.load(Ordering::Relaxed)
+        };
+        let predicted = etude_eval::predict(model, loader, objective.task(), &mut progress)?;
+        let Some(predicted) = predicted else { return Ok(()) };
+        let mut scores = etude_eval::score(&predicted, objective.task())?.summary;
+        scores.insert(LOSS.to_owned(), predicted.loss);
+        let by = &self.exp.trainer.keep.by;
+        let score = *scores.get(by).ok_or_else(|| Error::NoScore {
+            name: by.clone(),
+            known: scores.keys().cloned().collect::<Vec<_>>().join(", "),
+        })?;
+        let place = self.keep(score, &scores)?;
+        if self.schedule.watches() == Some(Watch::ValidLoss) {
+            self.schedule.observe(predicted.loss);
+        }
+        let seconds = begun.elapsed();
+        self.meter.pause(seconds);
+        self.state.validated = self.state.step;
+        let pace = scoring_pace(begun, total, total);
+        let timing = Timing {
+            wall: wall(),
+            seconds: seconds.as_secs_f64(),
+            samples_s: pace.samples_s,
+            stall: 0.0,
+        };
+        let (step, epoch, best) = (self.state.step, self.epoch(), place == Some(0));
+        self.push(Row::Valid { step, epoch, scores, best, timing }, log)?;
+        if let Some(cfg) = &self.exp.trainer.stop
+            && self.state.stopping.observe(cfg, self.exp.trainer.keep.mode, score)
+        {
+            self.state.ended = Some(Ending::EarlyStop);
+            let text = format!("no better {by} in {} validations", self.state.stopping.bad);
+            self.push(event(step, "early_stop", text), log)?;
+        }
+        self.save()
+    }
+
+    /// Writes the state if it is among the best; its place.
+    fn keep(&mut self, score: f64, scores: &BTreeMap<String, f64>) -> Result<Option<usize>> {
+        let new = Kept { step: self.state.step, score, scores: scores.clone() };
+        let place = kept::rank(&mut self.state.kept, &self.exp.trainer.keep, new.clone());
+        if place.is_some() {
+            let base = self.exp.model.weights.as_ref().map(|p| p.display().to_string());
+            let state = self.setup.model.state();
+            kept::write(self.dir, &new, &state, &base.unwrap_or_default())?;
+            kept::link_best(self.dir, &self.state.kept)?;
+        }
+        Ok(place)
+    }
+
+    fn save_due(&self) -> bool {
+        let step = self.state.step;
+        step > 0 && step.is_multiple_of(self.exp.trainer.save_steps) && self.saved != Some(step)
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.read_losses()?;
+        self.check_weights()?;
+        self.file.sync(&self.dir.log())?;
+        self.state.schedule = self.schedule.state();
+        self.state.seconds +=
+            std::mem::replace(&mut self.begun, Instant::now()).elapsed().as_secs_f64();
+        let state = State { window: self.window.losses().to_vec(), ..self.state.clone() };
+        let saved = Saved { state, model: self.setup.model.state(), optim: self.optim.state() };
+        checkpoint::save(self.dir, &saved)?;
+        kept::prune(self.dir, [&self.state.kept, &self.kept_before])?;
+        self.kept_before.clone_from(&self.state.kept);
+        self.saved = Some(self.state.step);
+        Ok(())
+    }
+
+    /// Never saves a state that cannot go on.
+    fn check_weights(&self) -> Result<()> {
+        let params = self.optim.params();
+        let finite = params.iter().map(|p| p.tensor.detach().f_isfinite()?.f_all());
+        let finite = Tensor::f_stack(&finite.collect::<Result<Vec<_>, _>>()?, 0)?;
+        match Vec::<bool>::try_from(finite)?.iter().position(|ok| !ok) {
+            None => Ok(()),
+            Some(i) => Err(Error::Weights {
+                step: self.state.step,
+                name: params[i].name.clone(),
+                kept: self.kept_text(),
+            }),
+        }
+    }
+
+    fn kept_text(&self) -> String {
+        match self.saved {
+            Some(step) => format!("the state after step {step} is kept in last"),
+            None => "nothing was saved yet".to_owned(),
+        }
+    }
+
+    fn ending(&self, stopping: bool) -> Option<Ending> {
+        match self.state.ended {
+            Some(Ending::EarlyStop) => Some(Ending::EarlyStop),
+            _ if stopping => Some(Ending::Stopped),
+            _ => (self.state.step >= self.steps).then_some(Ending::Done),
+        }
+    }
+
+    fn end(mut self, ending: Ending, log: &mut dyn Log) -> Result<Outcome> {
+        if ending != Ending::Stopped && self.state.ended.is_none() {
+            self.state.ended = Some(ending);
+        }
+        if self.saved != Some(self.state.step) || ending != Ending::Stopped {
+            self.save()?;
+        }
+        let outcome = Outcome {
+            ending,
+            step: self.state.step,
+            steps: self.steps,
+            kept: self.state.kept.clone(),
+            seconds: self.state.seconds,
+        };
+        report::finish(self.dir, &outcome, &self.setup, &self.state, self.loader.skipped())?;
+        log.pace(&self.meter.pace(self.state.step, self.steps));
+        Ok(outcome)
+    }
+
+    fn push(&mut self, row: Row, log: &mut dyn Log) -> Result<()> {
+        self.file.push(&self.dir.log(), &row)?;
+        self.curves.push(&row)?;
+        log.row(&row);
+        Ok(())
+    }
+}
+
+fn build_optim(exp: &Experiment, rule: &Rule, model: &Model) -> Box<dyn Optimizer> {
+    let params = model.trainable().into_iter().map(|(name, tensor)| {
+        let lr_scale = exp.optim.lr_scale(&name);
+        Param { name, tensor, lr_scale }
+    });
+    rule.build(params.collect())
+}
+
+fn event(step: u64, event: &str, text: String) -> Row {
+    let timing = Timing { wall: wall(), ..Timing::default() };
+    Row::Event { step, event: event.to_owned(), text, timing }
+}
+
+pub(crate) fn scoring_pace(begun: Instant, done: u64, total: u64) -> Pace {
+    let seconds = begun.elapsed().as_secs_f64().max(1e-9);
+    let eta_s = seconds / done.max(1) as f64 * total.saturating_sub(done) as f64;
+    let samples_s = done as f64 / seconds;
+    Pace { phase: Phase::Scoring, done, total, samples_s, stall: 0.0, eta_s }
+}
+
+/// Seed of everything random on the device during a step (splitmix64 of seed and step).
+fn step_seed(seed: u64, step: u64) -> i64 {
+    let mut z = seed ^ step.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 1) as i64
+}
