@@ -107,11 +107,10 @@ struct Trainer<'a> {
 impl Trainer<'_> {
     fn train(mut self, log: &mut dyn Log, stop: &AtomicBool) -> Result<Outcome> {
         loop {
-            let stopping = stop.load(Ordering::Relaxed);
-            if !stopping && self.validation_due() {
+            if self.validation_due() && !stop.load(Ordering::Relaxed) {
                 self.validate(log, stop)?;
             }
-            if let Some(ending) = self.ending(stopping) {
+            if let Some(ending) = self.ending(stop.load(Ordering::Relaxed)) {
                 return self.end(ending, log);
             }
             if self.save_due() {
@@ -132,10 +131,10 @@ impl Trainer<'_> {
             self.meter.step(batch.keys.len(), waited);
             self.window.push(self.state.step, &batch.keys, loss.detach(), norm);
             self.loader.recycle(batch);
-            if self.state.step % self.exp.trainer.log_steps == 0 {
+            if self.state.step.is_multiple_of(self.exp.trainer.log_steps) {
                 self.log_step(lr, &extras, log)?;
             }
-            if self.state.step % self.steps_per_epoch == 0 {
+            if self.state.step.is_multiple_of(self.steps_per_epoch) {
                 self.end_epoch()?;
             }
             log.pace(&self.meter.pace(self.state.step, self.steps));
@@ -167,6 +166,9 @@ impl<'a> Trainer<'a> {
             optim.restore(saved.optim)?;
             schedule.restore(state.schedule);
             loader = loader.resume(state.loader)?;
+            if state.ended == Some(Ending::Done) && state.step < steps {
+                state.ended = None; // the training was made longer
+            }
         }
         let (file, rows) = LogFile::open(&dir.log(), state.step)?;
         let curves = Curves::open(dir.path(), wall(), &rows)?;

@@ -53,7 +53,7 @@ impl Window {
         let device = self.values[0].device();
         let values = self.values.drain(..).map(|v| v.f_to_device(device)?.f_to_kind(Kind::Double));
         let values = values.collect::<Result<Vec<_>, _>>().and_then(|v| Tensor::f_stack(&v, 0));
-        let values = values.and_then(|v| Vec::<f64>::try_from(v)).map_err(Lost::Torch)?;
+        let values = values.and_then(Vec::<f64>::try_from).map_err(Lost::Torch)?;
         let mut fresh = Vec::with_capacity(self.unread.len());
         for ((step, keys), pair) in self.unread.drain(..).zip(values.chunks(2)) {
             for (what, value) in [("loss", pair[0]), ("gradient norm", pair[1])] {
@@ -91,7 +91,8 @@ mod tests {
         let keys = |k: &str| vec![k.to_owned()];
         w.push(4, &keys("a"), Tensor::from(3f32), Tensor::from(0.5f32));
         assert_eq!(w.read().unwrap(), [3.0]);
-        assert_eq!((w.losses(), w.take_row()), (&[1.0, 3.0][..], (2.0, 0.5)));
+        assert_eq!(w.losses(), [1.0, 3.0]);
+        assert_eq!(w.take_row(), (2.0, 0.5));
         w.push(5, &keys("b"), Tensor::from(1f32), Tensor::from(f32::INFINITY));
         w.push(6, &keys("c"), Tensor::from(f32::NAN), Tensor::from(1f32));
         let Err(Lost::NotFinite(lost)) = w.read() else { panic!("infinity went unnoticed") };

@@ -12,7 +12,15 @@ fn a_tiny_network_learns_the_tones_and_its_scores_can_be_recomputed() {
     let _turn = common::turn();
     let tmp = tempfile::tempdir().unwrap();
     common::corpus(tmp.path(), [64, 24, 24]);
-    let exp = common::experiment(tmp.path(), &["trainer.epochs=14", "trainer.keep.best=2"]);
+    let exp = common::experiment(
+        tmp.path(),
+        &[
+            "trainer.epochs=14",
+            "trainer.keep.best=2",
+            "model.backbone.channels=4",
+            "optim.lr=0.004",
+        ],
+    );
     let path = tmp.path().join("run");
     let dir = RunDir::create(&path).unwrap();
     let outcome = run(&exp, &dir, &mut (), &AtomicBool::new(false)).unwrap();
