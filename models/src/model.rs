@@ -78,7 +78,7 @@ impl Model {
         let root = Scope::root(&vs, method, seed, cfg.frozen_stats == FrozenStats::Batch);
         let file = cfg.weights.as_deref().map(weight_file).transpose()?;
         let backbone = match &file {
-            Some(file) => cfg.backbone.beside(file)?.build(&root)?,
+            Some(file) => cfg.backbone.beside(file)?.build(&root.clone().blank())?,
             None => cfg.backbone.build(&root)?,
         };
         let spec = backbone.spec();

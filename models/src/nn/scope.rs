@@ -90,6 +90,7 @@ pub struct Scope<'a> {
     method: &'a dyn Method,
     seed: u64,
     batch_stats: bool,
+    blank: bool,
     part: Part,
     path: String,
 }
@@ -97,7 +98,14 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The root of the published network. With `batch_stats` frozen parts run in training mode too.
     pub fn root(store: &'a Store, method: &'a dyn Method, seed: u64, batch_stats: bool) -> Self {
-        Self { store, method, seed, batch_stats, part: Part::Base, path: String::new() }
+        let path = String::new();
+        Self { store, method, seed, batch_stats, blank: false, part: Part::Base, path }
+    }
+
+    /// The same place, with zeros where the published network would start from the seed: for a network whose weights
+    /// come from a file, drawing hundreds of millions of numbers first is waste.
+    pub fn blank(self) -> Self {
+        Self { blank: true, ..self }
     }
 
     /// The same place for another part of the model.
@@ -171,11 +179,8 @@ impl<'a> Scope<'a> {
             Part::Base => role != Role::Unused && self.method.trains(role, term),
             Part::Added | Part::Head => true,
         };
-        let name = self.name(last);
-        let values = init.values(numel(shape), self.seed, &name);
-        let tensor = Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_to_device(self.device())?;
-        let tensor = tensor.f_set_requires_grad(trains)?;
-        self.add(name, tensor, true, trains)
+        let tensor = self.start(last, shape, init)?.f_set_requires_grad(trains)?;
+        self.add(self.name(last), tensor, true, trains)
     }
 
     /// A variable that is never learned and that training leaves alone.
@@ -191,8 +196,7 @@ impl<'a> Scope<'a> {
     /// # Errors
     /// When the name is taken.
     pub fn drawn(&self, last: &str, shape: &[i64], init: Init) -> Result<Tensor> {
-        let values = init.values(numel(shape), self.seed, &self.name(last));
-        self.constant(last, Tensor::f_from_slice(&values)?.f_reshape(shape)?)
+        self.constant(last, self.start(last, shape, init)?)
     }
 
     /// A running statistic: never learned, and kept up to date where this part of the network is live.
@@ -202,6 +206,14 @@ impl<'a> Scope<'a> {
     pub fn statistic(&self, last: &str, shape: &[i64], value: f64, kind: Kind) -> Result<Tensor> {
         let tensor = Tensor::f_full(shape, value, (kind, self.device()))?;
         self.add(self.name(last), tensor, false, self.live())
+    }
+
+    fn start(&self, last: &str, shape: &[i64], init: Init) -> Result<Tensor> {
+        if self.blank && self.part == Part::Base {
+            return Ok(Tensor::f_zeros(shape, (Kind::Float, self.device()))?);
+        }
+        let values = init.values(numel(shape), self.seed, &self.name(last));
+        Ok(Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_to_device(self.device())?)
     }
 
     fn add(&self, name: String, tensor: Tensor, learnable: bool, changes: bool) -> Result<Tensor> {

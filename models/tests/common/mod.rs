@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use etude_models::weights::TensorFile;
 use tch::{Kind, Tensor};
 
-/// A file below `fixtures/`.
+/// A file below `fixtures/`. The networks are tiny, so one thread an operation is fastest: tests run side by side.
 pub fn fixture(name: &str) -> PathBuf {
+    etude_aten::set_threads(1);
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
 }
 
