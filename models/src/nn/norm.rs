@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::{Init, Scope};
 use crate::peft::{Role, Term};
 
@@ -57,9 +57,22 @@ impl BatchNorm {
 
     /// x [B, C, ..] -> the same shape. Training uses the batch's own statistics and updates the running ones, unless
     /// this part of the model is frozen.
+    ///
+    /// # Errors
+    /// When a training batch has one value per channel, whose variance is unknown.
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let batch = train && self.live;
         if batch {
+            let size = x.size();
+            let values = x.numel() as i64 / size.get(1).copied().unwrap_or(1).max(1);
+            if values < 2 {
+                return Err(Error::Shape {
+                    place: "batch norm in training".to_owned(),
+                    expected: "more than one value per channel: two clips a batch or more"
+                        .to_owned(),
+                    got: format!("{size:?}"),
+                });
+            }
             let _ = self.batches.shallow_clone().f_add_scalar_(1)?;
         }
         Ok(x.f_batch_norm(
@@ -100,5 +113,18 @@ mod tests {
         assert_eq!(statistics_after_a_batch(&Full {}, false), (true, 1));
         assert_eq!(statistics_after_a_batch(&Probe {}, false), (false, 0));
         assert_eq!(statistics_after_a_batch(&Probe {}, true), (true, 1));
+    }
+
+    #[test]
+    fn a_training_batch_of_one_value_per_channel_is_refused_and_leaves_the_statistics_whole() {
+        let store = Store::new(Device::Cpu);
+        let norm =
+            BatchNorm::new(&Scope::root(&store, &Full {}, 0, false), Role::Other, 3).unwrap();
+        let x = Tensor::ones([1, 3], (Kind::Float, Device::Cpu));
+        assert!(
+            norm.forward(&x, true).unwrap_err().to_string().contains("two clips a batch or more")
+        );
+        assert!(norm.forward(&x, false).is_ok());
+        assert_eq!(store.get("running_var").unwrap().sum(Kind::Float).double_value(&[]), 3.0);
     }
 }
