@@ -33,8 +33,8 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     let config = MelConfig::preset(&args.preset).context("clap checked the name")?;
     let pcm = Resample::new(args.resampler).run(audio::read(&args.audio)?, config.rate)?;
     let mut mel = Vec::new();
-    MelSpec::new(&config).run(&pcm.samples, &mut mel);
-    let bands = config.n_mels;
+    MelSpec::new(&config)?.run(&pcm.samples, &mut mel)?;
+    let bands = config.bands;
     let frames = mel.len() / bands;
     audio::write_whole(&args.out, |part| {
         let mut file = BufWriter::new(File::create(part)?);
