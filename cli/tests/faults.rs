@@ -1,0 +1,153 @@
+//! What goes wrong on real machines, and what étude does about it.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod common;
+
+use common::{Place, assert_done, assert_fails};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+const KILLS: usize = 20;
+
+/// Kills `args` after each of `KILLS` delays spread over the time one undisturbed run takes, then lets it finish.
+fn kill_and_finish(place: &Place, args: &[&str], whole: Duration) -> usize {
+    let mut killed = 0;
+    for n in 0..KILLS {
+        let mut child = place.start(args);
+        // Golden-ratio steps: spread over the run, in no order.
+        let share = (n as f64 * 0.618_034).fract();
+        std::thread::sleep(whole.mul_f64(share));
+        if child.try_wait().unwrap().is_none() {
+            child.kill().unwrap(); // SIGKILL
+            killed += 1;
+        }
+        child.wait().unwrap();
+    }
+    assert_done(&place.run(args), &args.join(" "));
+    killed
+}
+
+#[test]
+fn ingest_and_shards_killed_at_random_end_with_the_bytes_of_an_undisturbed_run() {
+    let (calm, wild) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = Place::new(calm.path(), 48, 4.0);
+    let wild = Place::new(wild.path(), 48, 4.0);
+    for (stage, made) in [("ingest", "data/manifests"), ("shards", "data/shards")] {
+        let args = [stage, "demo.toml", "--set", "shards.file_mb=1"];
+        let begun = Instant::now();
+        assert_done(&calm.run(&args), stage);
+        let whole = begun.elapsed();
+        let killed = kill_and_finish(&wild, &args, whole);
+        assert!(killed >= KILLS / 4, "{stage}: only {killed} of {KILLS} kills hit a running process");
+        let (calm, wild) = (published(&calm, made), published(&wild, made));
+        assert!(!calm.is_empty());
+        assert_eq!(calm.keys().collect::<Vec<_>>(), wild.keys().collect::<Vec<_>>(), "{stage}");
+        for (name, bytes) in &calm {
+            assert!(bytes == &wild[name], "{stage}: {} differs", name.display());
+        }
+    }
+}
+
+/// Files a user reads: no journals, locks or stamps of the machinery.
+fn published(place: &Place, sub: &str) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = place.bytes(sub);
+    files.retain(|path, _| {
+        let name = path.to_string_lossy().into_owned();
+        name.ends_with(".parquet") || name.ends_with("index.json") || name.ends_with(".tsv")
+            || (sub.ends_with("manifests") && name.ends_with(".json") && !name.contains("stamp"))
+    });
+    files
+}
+
+#[test]
+fn a_full_disk_is_one_clear_error_and_the_next_run_completes() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path(), 24, 4.0);
+    place.done(&["ingest", "demo.toml"]);
+    let mut limited = place.etude(&["shards", "demo.toml"]);
+    // A file size limit makes writes fail the way a full disk does; SIGXFSZ is ignored so that they return.
+    // SAFETY: setrlimit and signal are async-signal-safe, and nothing else happens between fork and exec.
+    unsafe {
+        limited.pre_exec(|| {
+            let limit = rustix::process::Rlimit { current: Some(300_000), maximum: Some(300_000) };
+            rustix::process::setrlimit(rustix::process::Resource::Fsize, limit)?;
+            Ok(())
+        });
+    }
+    assert_fails(&limited.output().unwrap(), &["shard-00000.parquet", "data/shards/demo-16k"]);
+    place.done(&["shards", "demo.toml"]);
+    place.done(&["check", "data/shards/demo-16k"]);
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_one_clear_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path(), 24, 1.0);
+    // A file where the folder should be: holds for root too, whom permissions do not stop.
+    std::fs::write(dir.path().join("data/manifests"), "in the way").unwrap();
+    assert_fails(&place.run(&["ingest", "demo.toml"]), &["data/manifests"]);
+}
+
+#[test]
+fn damaged_shards_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path(), 24, 2.0);
+    place.done(&["ingest", "demo.toml"]);
+    place.done(&["shards", "demo.toml"]);
+    let shards = "data/shards/demo-16k";
+    let file = place.dir.join(shards).join("shard-00000.parquet");
+    let whole = std::fs::read(&file).unwrap();
+
+    let mut flipped = whole.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    std::fs::write(&file, &flipped).unwrap();
+    assert_fails(&place.run(&["check", shards]), &["shard-00000.parquet"]);
+
+    std::fs::write(&file, &whole[..middle]).unwrap();
+    assert_fails(&place.run(&["check", shards]), &["shard-00000.parquet"]);
+
+    std::fs::remove_file(&file).unwrap();
+    assert_fails(&place.run(&["check", shards]), &["shard-00000.parquet"]);
+
+    // Making them again repairs the set, to the same bytes.
+    place.done(&["shards", "demo.toml"]);
+    assert!(std::fs::read(&file).unwrap() == whole);
+    place.done(&["check", shards]);
+}
+
+#[test]
+fn two_runs_into_one_folder_are_one_clear_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path(), 64, 4.0);
+    let first = place.start(&["ingest", "demo.toml", "--set", "threads=1"]);
+    let mut first = first;
+    let begun = Instant::now();
+    let mut refused = false;
+    while begun.elapsed() < Duration::from_secs(20) && first.try_wait().unwrap().is_none() {
+        let second = place.run(&["ingest", "demo.toml", "--set", "threads=1"]);
+        if second.status.code() == Some(2) {
+            assert_fails(&second, &["another run"]);
+            refused = true;
+            break;
+        }
+    }
+    assert!(first.wait().unwrap().success(), "the first run is not disturbed");
+    assert!(refused, "the second run was let in");
+}
+
+#[test]
+fn ctrl_c_ends_cleanly_and_the_next_run_completes() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path(), 64, 4.0);
+    let args = ["ingest", "demo.toml", "--set", "threads=1"];
+    let mut child = place.start(&args);
+    std::thread::sleep(Duration::from_millis(150));
+    let pid = rustix::process::Pid::from_child(&child);
+    if rustix::process::kill_process(pid, rustix::process::Signal::INT).is_ok() {
+        let status = child.wait().unwrap();
+        assert!(status.code().is_some(), "it ended by itself: {status}");
+    }
+    place.done(&args);
+}
