@@ -1,0 +1,115 @@
+//! `etude bench`: the figures of the README on the user's own machine and data. Medians of several runs, with the spread.
+
+#[cfg(feature = "data")]
+mod ingest;
+mod loader;
+mod mel;
+#[cfg(feature = "torch")]
+mod train;
+
+use crate::ui::Ui;
+use anyhow::Result;
+use clap::Subcommand;
+use etude_manifests::table::Table;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Arguments of `etude bench`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Decode, facts, resample and write audio files: seconds of audio per second, on one core
+    #[cfg(feature = "data")]
+    Ingest(ingest::Args),
+    /// A published mel front end on noise: seconds of audio per second, on one core
+    Mel(mel::Args),
+    /// Batches from a shard set beside plain reading of the same bytes
+    Loader(loader::Args),
+    /// Training steps of an experiment
+    #[cfg(feature = "torch")]
+    Train(train::Args),
+}
+
+/// Measures and prints one table.
+pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
+    let rows = match args.what {
+        #[cfg(feature = "data")]
+        What::Ingest(args) => ingest::run(&args)?,
+        What::Mel(args) => mel::run(&args)?,
+        What::Loader(args) => loader::run(&args)?,
+        #[cfg(feature = "torch")]
+        What::Train(args) => train::run(&args)?,
+    };
+    let mut table = Table::new(["what", ">median", ">worst", ">best", "unit", "of what"]);
+    for row in &rows {
+        let cell = |v: f64| if v >= 100.0 { format!("{v:.0}") } else { format!("{v:.2}") };
+        table.row([
+            row.what.clone(),
+            cell(row.median),
+            cell(row.worst),
+            cell(row.best),
+            row.unit.to_string(),
+            row.note.clone(),
+        ]);
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let value = json!({"cores": cores, "rows": rows.iter().map(Row::value).collect::<Vec<_>>()});
+    ui.result(&table.to_string(), &value)?;
+    Ok(crate::ui::exit(false))
+}
+
+/// One measured figure: larger is better.
+struct Row {
+    what: String,
+    median: f64,
+    worst: f64,
+    best: f64,
+    unit: &'static str,
+    note: String,
+}
+
+impl Row {
+    /// `amount` of `unit` was done in each of `times`.
+    fn rate(what: &str, amount: f64, unit: &'static str, mut times: Vec<Duration>) -> Self {
+        times.sort();
+        let rate = |t: Option<&Duration>| t.map_or(0.0, |t| amount / t.as_secs_f64().max(1e-9));
+        Self {
+            what: what.to_string(),
+            median: rate(times.get(times.len() / 2)),
+            worst: rate(times.last()),
+            best: rate(times.first()),
+            unit,
+            note: format!("{} runs", times.len()),
+        }
+    }
+
+    fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = note.into();
+        self
+    }
+
+    fn value(&self) -> Value {
+        json!({
+            "what": self.what, "median": self.median, "worst": self.worst, "best": self.best,
+            "unit": self.unit, "note": self.note,
+        })
+    }
+}
+
+/// Times `runs` calls after one that is not counted.
+fn timed(runs: usize, mut f: impl FnMut() -> Result<()>) -> Result<Vec<Duration>> {
+    f()?;
+    (0..runs.max(1))
+        .map(|_| {
+            let begun = Instant::now();
+            f()?;
+            Ok(begun.elapsed())
+        })
+        .collect()
+}
