@@ -1,6 +1,7 @@
 //! `etude`: from a folder of music to a scored model. Parses the command line, runs one command, prints the error chain.
 
 mod commands;
+mod progress;
 mod ui;
 
 use clap::Parser;

@@ -1,7 +1,28 @@
 //! One file per command: read the arguments, run a stage, print its result.
 
+#[cfg(feature = "data")]
+mod audio;
+mod bench;
+mod check;
+#[cfg(feature = "data")]
+mod demo;
+mod doctor;
+#[cfg(feature = "torch")]
+mod eval;
+#[cfg(feature = "data")]
+mod ingest;
+#[cfg(feature = "inspect")]
+mod inspect;
+#[cfg(feature = "data")]
+mod mel;
+#[cfg(feature = "data")]
 mod resample;
+#[cfg(feature = "torch")]
 mod score;
+#[cfg(feature = "data")]
+mod shards;
+#[cfg(feature = "torch")]
+mod train;
 
 use crate::ui::Ui;
 use anyhow::Result;
@@ -11,18 +32,66 @@ use std::process::ExitCode;
 /// What `etude` can do.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Resample one file the way the pipeline does, to a float32 WAV
-    Resample(resample::Args),
+    /// Synthesise a small tagged music corpus in MagnaTagATune's layout
+    #[cfg(feature = "data")]
+    Demo(demo::Args),
+    /// Decode every file of a corpus once; write tracks, views and splits
+    #[cfg(feature = "data")]
+    Ingest(ingest::Args),
+    /// Decode, resample and write Parquet shards
+    #[cfg(feature = "data")]
+    Shards(shards::Args),
+    /// Show manifests, views, shard sets and runs as tables, or query them with SQL
+    #[cfg(feature = "inspect")]
+    Inspect(inspect::Args),
+    /// Verify manifests or shards: digests, schema, order, leaks
+    Check(check::Args),
+    /// Train an experiment
+    #[cfg(feature = "torch")]
+    Train(train::Args),
+    /// Score a run
+    #[cfg(feature = "torch")]
+    Eval(eval::Args),
     /// Metrics from tensors `scores` and `labels`
+    #[cfg(feature = "torch")]
     Score(score::Args),
+    /// The front end of a published model on one file, as .npy
+    #[cfg(feature = "data")]
+    Mel(mel::Args),
+    /// Resample one file the way the pipeline does, to a float32 WAV
+    #[cfg(feature = "data")]
+    Resample(resample::Args),
+    /// What works on this machine, and what to do about what does not
+    Doctor(doctor::Args),
+    /// Measure speed on this machine and this data
+    Bench(bench::Args),
 }
 
 impl Command {
     /// Runs the command; the exit code tells whether too many inputs were refused.
     pub fn run(self, ui: &Ui) -> Result<ExitCode> {
         match self {
-            Command::Resample(args) => resample::run(args, ui),
+            #[cfg(feature = "data")]
+            Command::Demo(args) => demo::run(args, ui),
+            #[cfg(feature = "data")]
+            Command::Ingest(args) => ingest::run(args, ui),
+            #[cfg(feature = "data")]
+            Command::Shards(args) => shards::run(args, ui),
+            #[cfg(feature = "inspect")]
+            Command::Inspect(args) => inspect::run(args, ui),
+            Command::Check(args) => check::run(args, ui),
+            #[cfg(feature = "torch")]
+            Command::Train(args) => train::run(args, ui),
+            #[cfg(feature = "torch")]
+            Command::Eval(args) => eval::run(args, ui),
+            #[cfg(feature = "torch")]
             Command::Score(args) => score::run(args, ui),
+            #[cfg(feature = "data")]
+            Command::Mel(args) => mel::run(args, ui),
+            #[cfg(feature = "data")]
+            Command::Resample(args) => resample::run(args, ui),
+            Command::Doctor(args) => doctor::run(args, ui),
+            Command::Bench(args) => bench::run(args, ui),
         }
     }
 }

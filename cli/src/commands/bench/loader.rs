@@ -1,0 +1,188 @@
+//! Batches from a shard set, beside plain reading of the same bytes in the same run.
+
+use super::{Row, timed};
+use anyhow::{Context, Result, bail};
+use etude_manifests::{Example, Split, Target, View, Vocab};
+use etude_shards::{Crop, Index, Kind, Loader, LoaderConfig, Number, ShardFile, Spec, TrackRow};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Bytes read at once by the plain reader.
+const CHUNK: usize = 1 << 20;
+
+/// Arguments of `etude bench loader`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Shard set; without one, noise is written and removed again
+    shards: Option<PathBuf>,
+    /// Clips of noise to write
+    #[arg(long, default_value_t = 600)]
+    clips: usize,
+    /// Length of such a clip, seconds
+    #[arg(long, default_value_t = 29.124)]
+    clip: f64,
+    /// Clips per batch
+    #[arg(long, default_value_t = 16)]
+    batch: usize,
+    /// Random crops of this many time steps instead of whole tracks
+    #[arg(long)]
+    crop: Option<u64>,
+    /// Loader threads
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Read ahead at most this much, MiB of float32
+    #[arg(long, default_value_t = 256)]
+    prefetch_mb: u64,
+    /// Runs
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Where noise goes
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    scratch: PathBuf,
+}
+
+/// One epoch a run; the page cache is warm after the run that is not counted.
+pub fn run(args: &Args) -> Result<Vec<Row>> {
+    match &args.shards {
+        Some(dir) => measure(args, dir),
+        None => {
+            let dir = args.scratch.join(format!("etude-bench-{}", std::process::id()));
+            let rows = noise(args, &dir).and_then(|()| measure(args, &dir));
+            let _ = std::fs::remove_dir_all(&dir);
+            rows
+        }
+    }
+}
+
+fn measure(args: &Args, dir: &Path) -> Result<Vec<Row>> {
+    let index = Index::open(dir)?;
+    let view = everything(&index);
+    let crop = args.crop.map_or(Crop::Whole, |steps| Crop::Random { steps });
+    let config = LoaderConfig {
+        batch: args.batch,
+        crop,
+        threads: args.threads,
+        prefetch_bytes: args.prefetch_mb << 20,
+        ..LoaderConfig::default()
+    };
+    let (mut firsts, mut stats) = (Vec::new(), None);
+    let mut samples = 0;
+    let times = timed(args.runs, || {
+        let begun = Instant::now();
+        let mut loader = Loader::train(&index, &view, &config, 1)?;
+        samples = 0;
+        for n in 0..loader.batches_per_epoch() {
+            let batch = loader.next().context("the training loader never ends")??;
+            if n == 0 {
+                firsts.push(begun.elapsed());
+            }
+            samples += batch.keys.len();
+            loader.recycle(batch);
+        }
+        stats = Some(loader.stats());
+        Ok(())
+    })?;
+    let Some(stats) = stats else { bail!("{}: no batches", dir.display()) };
+    let used = stats.bytes_used as f64 / 1e6;
+    let threads = args.threads;
+    let first_ms = firsts.iter().min().map_or(0.0, Duration::as_secs_f64) * 1e3;
+    let mut rows = vec![
+        Row::rate("loader", samples as f64, "clips/s", times.clone())
+            .note(format!("batches of {}, {threads} threads", args.batch)),
+        Row::rate("loader", used, "MB/s stored", times).note(format!(
+            "read {:.2} x used, first batch after {first_ms:.0} ms",
+            stats.read_overhead()
+        )),
+    ];
+    if args.crop.is_none() {
+        rows.extend(plain(args, &index, samples as f64)?);
+    }
+    Ok(rows)
+}
+
+/// The same files by one thread: reading alone, and reading with conversion into a buffer that is used again.
+fn plain(args: &Args, index: &Index, clips: f64) -> Result<Vec<Row>> {
+    let paths: Vec<PathBuf> = index.files().iter().map(|f| index.dir().join(&f.name)).collect();
+    let mut bytes = vec![0u8; CHUNK];
+    let mut floats = vec![0f32; CHUNK / 2];
+    let mut each = |convert: bool| -> Result<()> {
+        for path in &paths {
+            let mut file = File::open(path)?;
+            loop {
+                let n = file.read(&mut bytes)?;
+                if n == 0 {
+                    break;
+                }
+                if convert {
+                    for (to, from) in floats.iter_mut().zip(bytes[..n].chunks_exact(2)) {
+                        *to = f32::from(i16::from_le_bytes([from[0], from[1]])) / 32_768.0;
+                    }
+                    std::hint::black_box(&floats);
+                }
+            }
+        }
+        Ok(())
+    };
+    let reading = timed(args.runs, || each(false))?;
+    let converting = timed(args.runs, || each(true))?;
+    Ok(vec![
+        Row::rate("read and convert", clips, "clips/s", converting).note("one thread, no batches"),
+        Row::rate("read alone", clips, "clips/s", reading).note("one thread"),
+    ])
+}
+
+/// A view of every track, all of it for training.
+fn everything(index: &Index) -> View {
+    let mut examples: Vec<Example> = index
+        .tracks()
+        .map(|t| Example {
+            key: t.key.clone(),
+            track: t.key.clone(),
+            variant: t.variant.clone(),
+            split: Split::Train,
+            target: Target::None,
+        })
+        .collect();
+    examples.sort_by(|a, b| a.key.cmp(&b.key));
+    View {
+        name: "everything".into(),
+        corpus: index.spec().corpus.clone(),
+        vocab: Vocab { id: "none".into(), classes: Vec::new(), order: "published".into() },
+        examples,
+        sources: Vec::new(),
+    }
+}
+
+/// Shards of uniform noise at 24 kHz, 64 clips a file.
+fn noise(args: &Args, dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    let spec = Spec {
+        corpus: "noise".into(),
+        kind: Kind::Wave { rate: 24_000 },
+        number: Number::S16,
+        block_s: 10.0,
+        row_group_bytes: 16 << 20,
+        resampler: "none".into(),
+        config_digest: String::new(),
+        manifest_hash: "noise".into(),
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let samples = (args.clip * 24_000.0) as usize;
+    let wave: Vec<f32> =
+        (0..samples).map(|_| rng.next_u32() as f32 / u32::MAX as f32 - 0.5).collect();
+    let mut files = Vec::new();
+    for (n, clips) in (0..args.clips).collect::<Vec<_>>().chunks(64).enumerate() {
+        let mut shard = ShardFile::create(dir, n, &spec)?;
+        for clip in clips {
+            let key = format!("noise:{clip:06}");
+            shard.push(&TrackRow { key: &key, variant: "orig", tags: &[], split: None }, &wave)?;
+        }
+        files.push(shard.finish()?);
+    }
+    Index::assemble(dir, &spec, files)?;
+    Ok(())
+}
