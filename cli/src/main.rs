@@ -2,6 +2,8 @@
 
 mod commands;
 mod progress;
+#[cfg(feature = "torch")]
+mod train_log;
 mod ui;
 
 use clap::Parser;
