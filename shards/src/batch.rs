@@ -38,6 +38,14 @@ impl Batch {
         (self.data.capacity() * size_of::<f32>()) as u64
     }
 
+    /// New memory for `numbers` numbers, all zero. Nothing of a former, smaller buffer is kept.
+    pub(crate) fn grow(&mut self, numbers: usize) {
+        self.data = Vec::new(); // freed before the larger one is asked for
+        self.data = vec![0.0; numbers];
+        #[cfg(target_os = "linux")]
+        in_huge_pages(&mut self.data);
+    }
+
     /// A batch of nothing; its buffers grow when it is filled.
     pub(crate) fn empty() -> Self {
         Self {
@@ -50,4 +58,21 @@ impl Batch {
             after: LoaderState::default(),
         }
     }
+}
+
+/// Asks for memory pages of 2 MiB: a fresh batch of 45 MB then costs 22 page faults, not 11 000.
+#[cfg(target_os = "linux")]
+fn in_huge_pages(data: &mut [f32]) {
+    const PAGE: usize = 4096;
+    let (begin, bytes) = (data.as_mut_ptr().cast::<u8>(), size_of_val(data));
+    let skip = begin.align_offset(PAGE);
+    let Some(len) = bytes.checked_sub(skip).map(|n| n / PAGE * PAGE).filter(|n| *n >= 4 << 20)
+    else {
+        return;
+    };
+    // SAFETY: the range is whole pages inside the vector, and this hint changes no contents. Without huge pages in the
+    // kernel it is refused, which changes nothing either.
+    let _ = unsafe {
+        rustix::mm::madvise(begin.add(skip).cast(), len, rustix::mm::Advice::LinuxHugepage)
+    };
 }

@@ -220,7 +220,7 @@ impl Plan {
         if batch.data.capacity() < numbers {
             counters.allocated();
             let room = self.bytes(number, skip) as usize / size_of::<f32>();
-            batch.data = vec![0.0; room];
+            batch.grow(room);
         }
         batch.data.resize(numbers, 0.0);
         batch.shape.clear();
