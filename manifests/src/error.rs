@@ -57,6 +57,14 @@ pub enum Error {
         /// Which promise is broken, where, expected and got.
         what: String,
     },
+    /// A query does not run.
+    #[error("query over {path}: {why}")]
+    Query {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Two artefacts that belong together disagree.
     #[error("{what}: {left_name} has {left}, {right_name} has {right}")]
     Mismatch {

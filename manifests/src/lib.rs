@@ -8,6 +8,8 @@ mod check;
 mod error;
 mod findings;
 mod hash;
+#[cfg(feature = "inspect")]
+pub mod inspect;
 mod leak;
 mod names;
 mod parquet_io;

@@ -6,10 +6,16 @@
 
 mod arrays;
 mod columns;
+#[cfg(feature = "inspect")]
+mod footer;
 mod tracks;
 mod views;
 
+#[cfg(feature = "inspect")]
+pub(crate) use footer::{footer, kind_of};
 pub use tracks::{TableMeta, read_tracks, read_tracks_meta, write_tracks};
+#[cfg(feature = "inspect")]
+pub(crate) use views::{Description, read_description};
 pub use views::{read_view, write_view};
 
 use crate::error::{Error, Result};

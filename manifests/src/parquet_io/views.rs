@@ -22,19 +22,19 @@ use std::sync::Arc;
 /// `<view>.json`, in the order of its keys.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sidecar {
+pub(crate) struct Description {
     version: u32,
-    name: String,
-    corpus: String,
-    vocab: Vocab,
+    pub(crate) name: String,
+    pub(crate) corpus: String,
+    pub(crate) vocab: Vocab,
     /// [`Vocab::hash`]
-    vocab_hash: String,
+    pub(crate) vocab_hash: String,
     /// [`View::split_hash`]
-    split_hash: String,
+    pub(crate) split_hash: String,
     /// [`View::hash`]
-    hash: String,
-    counts: Counts,
-    sources: Vec<Source>,
+    pub(crate) hash: String,
+    pub(crate) counts: Counts,
+    pub(crate) sources: Vec<Source>,
 }
 
 /// Reads a view from the path of its `.parquet`; the `.json` beside it must belong to it.
@@ -45,7 +45,7 @@ struct Sidecar {
 /// [`Error::Invalid`] for rows that break a rule of [`View::validate`].
 pub fn read_view(path: &Path) -> Result<View> {
     let beside = path.with_extension("json");
-    let sidecar = read_sidecar(&beside)?;
+    let about = read_description(&beside)?;
     let table = Table::open(path, "view")?;
     let same = |what: &str, left: &str, right_name: String, right: &str| match left == right {
         true => Ok(()),
@@ -57,21 +57,21 @@ pub fn read_view(path: &Path) -> Result<View> {
             right: right.into(),
         }),
     };
-    same("vocabulary hash", &sidecar.vocab_hash, "its class list".into(), &sidecar.vocab.hash())?;
+    same("vocabulary hash", &about.vocab_hash, "its class list".into(), &about.vocab.hash())?;
     let in_table = table.meta("etude.vocab_hash").unwrap_or("none").to_owned();
-    same("vocabulary hash", &sidecar.vocab_hash, path.display().to_string(), &in_table)?;
+    same("vocabulary hash", &about.vocab_hash, path.display().to_string(), &in_table)?;
     let mut examples = Vec::new();
     table.read(path, |batch, first_row| read_batch(&batch, first_row, &mut examples))?;
     let view = View {
-        name: sidecar.name,
-        corpus: sidecar.corpus,
-        vocab: sidecar.vocab,
+        name: about.name,
+        corpus: about.corpus,
+        vocab: about.vocab,
         examples,
-        sources: sidecar.sources,
+        sources: about.sources,
     };
     let rows = format!("the rows of {}", path.display());
-    same("split hash", &sidecar.split_hash, rows.clone(), &view.split_hash())?;
-    same("hash of the view", &sidecar.hash, rows, &view.hash())?;
+    same("split hash", &about.split_hash, rows.clone(), &view.split_hash())?;
+    same("hash of the view", &about.hash, rows, &view.hash())?;
     view.validate().map_err(|e| invalid(path, e.to_string()))?;
     Ok(view)
 }
@@ -86,7 +86,7 @@ pub fn write_view(dir: &Path, view: &View) -> Result<()> {
     rows.sort_by(|a, b| a.key.cmp(&b.key));
     let path = dir.join(format!("{}.parquet", view.name));
     let beside = dir.join(format!("{}.json", view.name));
-    let sidecar = Sidecar {
+    let about = Description {
         version: VERSION,
         name: view.name.clone(),
         corpus: view.corpus.clone(),
@@ -103,8 +103,8 @@ pub fn write_view(dir: &Path, view: &View) -> Result<()> {
         ("etude.view", view.name.clone()),
         ("etude.corpus", view.corpus.clone()),
         ("etude.vocab", view.vocab.id.clone()),
-        ("etude.vocab_hash", sidecar.vocab_hash.clone()),
-        ("etude.split_hash", sidecar.split_hash.clone()),
+        ("etude.vocab_hash", about.vocab_hash.clone()),
+        ("etude.split_hash", about.split_hash.clone()),
         ("etude.sources", json(&path, &view.sources)?),
     ];
     let statistics = ["key".to_owned(), "split".to_owned()];
@@ -114,7 +114,7 @@ pub fn write_view(dir: &Path, view: &View) -> Result<()> {
     })?;
     let description = Staged::new(&beside, |mut file| {
         let io = |source| Error::Io { path: beside.clone(), source };
-        let mut text = serde_json::to_string_pretty(&sidecar).map_err(|e| io(e.into()))?;
+        let mut text = serde_json::to_string_pretty(&about).map_err(|e| io(e.into()))?;
         text.push('\n');
         file.write_all(text.as_bytes()).map_err(io)
     })?;
@@ -123,7 +123,8 @@ pub fn write_view(dir: &Path, view: &View) -> Result<()> {
     description.publish()
 }
 
-fn read_sidecar(path: &Path) -> Result<Sidecar> {
+/// Reads and checks the version of `<view>.json` alone.
+pub(crate) fn read_description(path: &Path) -> Result<Description> {
     let text =
         fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     let broken = |e: serde_json::Error| Error::Format {
