@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::policy::Outcome;
-use etude_manifests::Status;
+use etude_manifests::{Status, Track};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -44,6 +44,11 @@ impl Stamp {
     /// `None` if the file cannot be looked at, e.g. because it is not there.
     pub fn of(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().map(|m| Self { bytes: m.len(), mtime_ns: mtime_ns(&m) })
+    }
+
+    /// Of the files of all tracks.
+    pub fn of_all(root: &Path, tracks: &[Track]) -> Vec<Option<Self>> {
+        tracks.iter().map(|t| Self::of(&root.join(&t.path))).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The tables on disk: tracks, views, the list of quarantined files, and a note of what they were made from.
 
+use super::journal::Stamp;
 use super::{DECODER, digest, hidden, remove, write};
 use crate::config::{Bad, Config};
 use crate::corpus::{self, Corpus};
@@ -29,8 +30,15 @@ pub(super) struct Note {
 
 impl Note {
     /// What tables of this config would be made from now.
-    pub fn now(cfg: &Config, corpus: &dyn Corpus, files: String) -> Result<Self> {
+    pub fn now(
+        cfg: &Config,
+        corpus: &dyn Corpus,
+        tracks: &[Track],
+        stamps: &[Option<Stamp>],
+    ) -> Result<Self> {
         let inputs = corpus::sources(&corpus.files(&cfg.place())?)?;
+        let paths: Vec<&str> = tracks.iter().map(|t| t.path.as_str()).collect();
+        let files = digest(&(paths, stamps));
         Ok(Self { version: VERSION, config: config_digest(cfg), inputs, files, outputs: vec![] })
     }
 

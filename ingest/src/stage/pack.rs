@@ -19,6 +19,7 @@ use crate::report::{Overs, Refused, Report};
 use crate::resample::Resample;
 use etude_manifests::{Status, Track, read_tracks};
 use etude_shards::{FileEntry, Index, Kind, ShardFile};
+use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -42,7 +43,7 @@ pub fn run(cfg: &Config, progress: &dyn Progress, stop: &AtomicBool) -> Result<R
     let todo: Vec<usize> = (0..entries.len()).filter(|&n| entries[n].is_none()).collect();
     let reused: u64 =
         entries.iter().flatten().map(|e| (e.tracks.len() + e.refused.len()) as u64).sum();
-    let whole = todo.is_empty() && cfg.shards_dir().join(INDEX).is_file();
+    let whole = todo.is_empty() && pack.is_tidy();
     if !whole {
         pack.keep_entries(&entries)?;
         progress.start("shards", pack.plan.tracks.len() as u64);
@@ -165,6 +166,17 @@ impl<'a> Pack<'a> {
         }
         self.found.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
         true
+    }
+
+    /// Whether the folder holds the index and the files of the plan, and nothing that a killed run left.
+    fn is_tidy(&self) -> bool {
+        let ours = |name: &str| {
+            name == INDEX || (0..self.plan.units.len()).any(|n| FileEntry::file_name(n) == name)
+        };
+        let Ok(found) = fs::read_dir(&self.dir) else { return false };
+        let names: Vec<String> =
+            found.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        names.iter().any(|n| n == INDEX) && names.iter().all(|n| ours(n))
     }
 
     /// Takes the index away before any file changes, and leaves the entries of finished files beside them.
@@ -292,7 +304,9 @@ impl<'a> Pack<'a> {
 
     /// Under `check = "header"`: writes the decode facts into the tables, unless they are there already.
     fn complete_manifest(&self) -> Result<()> {
-        if self.journal.is_none() || self.manifest.iter().all(|t| t.status != Status::Unchecked) {
+        let note = Note::read(self.cfg); // none: an earlier run was killed while it wrote the tables
+        let checked = self.manifest.iter().all(|t| t.status != Status::Unchecked);
+        if self.journal.is_none() || (checked && note.is_some()) {
             return Ok(());
         }
         let (corpus, place) = (self.cfg.corpus(), self.cfg.place());
@@ -302,9 +316,12 @@ impl<'a> Pack<'a> {
         for (i, outcome) in found {
             policy::apply(self.cfg.ingest.bad, &durations, outcome, &mut tracks[i]);
         }
-        let note = match Note::read(self.cfg) {
+        let note = match note {
             Some(note) => note,
-            None => Note::now(self.cfg, corpus.as_ref(), String::new())?,
+            None => {
+                let stamps = Stamp::of_all(&self.cfg.root, &tracks);
+                Note::now(self.cfg, corpus.as_ref(), &tracks, &stamps)?
+            }
         };
         manifest::save(self.cfg, corpus.as_ref(), &mut tracks, note).map(|_| ())
     }

@@ -5,7 +5,7 @@
 use super::journal::{Journal, Stamp};
 use super::manifest::{self, Note};
 use super::pool::{self, Bounds};
-use super::{Lock, cost, decode, digest, hidden, open_journal};
+use super::{Lock, cost, decode, hidden, open_journal};
 use crate::config::{Bad, Check, Config};
 use crate::corpus::Durations;
 use crate::error::{Error, Result};
@@ -28,10 +28,8 @@ pub fn run(cfg: &Config, progress: &dyn Progress, stop: &AtomicBool) -> Result<R
     let corpus = cfg.corpus();
     let mut tracks = corpus.tracks(&cfg.place())?;
     let _lock = Lock::take(&hidden(cfg, "lock"))?;
-    let stamps: Vec<Option<Stamp>> =
-        tracks.iter().map(|t| Stamp::of(&cfg.root.join(&t.path))).collect();
-    let paths: Vec<&str> = tracks.iter().map(|t| t.path.as_str()).collect();
-    let now = Note::now(cfg, corpus.as_ref(), digest(&(paths, &stamps)))?;
+    let stamps = Stamp::of_all(&cfg.root, &tracks);
+    let now = Note::now(cfg, corpus.as_ref(), &tracks, &stamps)?;
     if !cfg.force
         && let Some(note) = Note::read(cfg).filter(|note| note.holds(&now, cfg))
     {
