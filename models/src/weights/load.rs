@@ -9,7 +9,7 @@ use tch::{Tensor, no_grad_guard};
 
 use crate::error::{Error, Result};
 use crate::nn::{Part, Store, Variable};
-use crate::weights::{NameMap, TensorFile};
+use crate::weights::{NameMap, WeightFile};
 
 /// A tensor whose shape in the file is not the model's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +46,8 @@ impl LoadReport {
     }
 }
 
-/// Loads the published part of a model: every variable of it from the file, and nothing of the file left over that
-/// `names` does not leave out. Types are converted to the model's. Either everything is loaded or nothing.
+/// Loads the published part of a model from a safetensors or a PyTorch file: every variable of it from the file, and nothing of the file left over that
+/// `names` does not leave out. Types are converted to the model's. Nothing is copied unless every name and shape fits.
 ///
 /// # Errors
 /// [`Error::Names`] with all that is missing, extra or misshapen; [`Error::File`] when the file cannot be read.
@@ -65,7 +65,7 @@ pub fn load_part(
     names: &NameMap,
     keep: impl Fn(&str, &Variable) -> bool,
 ) -> Result<LoadReport> {
-    let tensors = TensorFile::open(file)?;
+    let tensors = WeightFile::open(file)?;
     let mut report = LoadReport { source: file.to_owned(), ..LoadReport::default() };
     let mut theirs = BTreeMap::new();
     for name in tensors.names() {
@@ -86,7 +86,7 @@ pub fn load_part(
 }
 
 /// Puts tensors back by our names, such as a checkpoint of what a run trained: exactly the variables that `keep`
-/// picks. Either everything is restored or nothing.
+/// picks. Nothing is copied unless every name and shape fits.
 ///
 /// # Errors
 /// [`Error::Names`] with all that is missing, extra or misshapen.
