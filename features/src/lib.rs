@@ -17,6 +17,7 @@
 
 mod amplitude;
 mod error;
+mod fir;
 mod mel;
 mod preset;
 mod resample;
@@ -27,6 +28,7 @@ mod window;
 
 pub use amplitude::Amplitude;
 pub use error::{Error, Result};
+pub use fir::FirResampler;
 pub use mel::{MelConfig, MelSpec, Scale, filterbank};
 pub use resample::{Sinc, SincResampler, SincWindow, resampled_len};
 pub use stft::{Framing, Spectrum, Stft, StftConfig};
