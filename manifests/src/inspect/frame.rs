@@ -15,8 +15,11 @@ pub(super) struct Frame {
     columns: Vec<String>,
 }
 
-/// Rows that a query returned.
-pub(super) struct Rows(DataFrame);
+/// Rows that a query returned, and the file they come from.
+pub(super) struct Rows {
+    path: PathBuf,
+    data: DataFrame,
+}
 
 /// Wider tables are shown one value a line.
 const COLUMNS: usize = 10;
@@ -61,7 +64,7 @@ impl Frame {
 
     /// Runs a plan over this table.
     pub(super) fn run(&self, plan: LazyFrame) -> Result<Rows> {
-        plan.collect().map(Rows).map_err(|e| unreadable(&self.path, e))
+        collect(&self.path, plan)
     }
 
     /// The first rows.
@@ -80,19 +83,38 @@ pub(super) fn query(path: &Path, tables: Vec<(&'static str, Frame)>, sql: &str) 
         context.register(name, frame.lazy());
     }
     let run = context.execute(sql).and_then(LazyFrame::collect);
-    run.map(Rows).map_err(|e| Error::Query { path: path.to_owned(), why: first_line(&e) })
+    match run {
+        Ok(data) => Ok(Rows { path: path.to_owned(), data }),
+        Err(e) => Err(Error::Query { path: path.to_owned(), why: first_line(&e) }),
+    }
+}
+
+fn collect(path: &Path, plan: LazyFrame) -> Result<Rows> {
+    match plan.collect() {
+        Ok(data) => Ok(Rows { path: path.to_owned(), data }),
+        Err(e) => Err(unreadable(path, e)),
+    }
 }
 
 impl Rows {
     /// The rows as a table for further plans.
     pub(super) fn lazy(&self) -> LazyFrame {
-        self.0.clone().lazy()
+        self.data.clone().lazy()
+    }
+
+    /// Runs a plan over these rows.
+    pub(super) fn run(&self, plan: LazyFrame) -> Result<Rows> {
+        collect(&self.path, plan)
+    }
+
+    pub(super) fn has(&self, column: &str) -> bool {
+        self.data.column(column).is_ok()
     }
 
     /// For every row whether the column has one of these words; never true for a missing column.
     pub(super) fn matches(&self, column: &str, words: &[&str]) -> Vec<bool> {
         let mut found = vec![false; self.len()];
-        let text = self.0.column(column).and_then(|c| c.cast(&DataType::String));
+        let text = self.data.column(column).and_then(|c| c.cast(&DataType::String));
         if let Ok(Ok(values)) = text.as_ref().map(|c| c.str()) {
             for (found, value) in found.iter_mut().zip(values.iter()) {
                 *found = value.is_some_and(|v| words.contains(&v));
@@ -103,7 +125,7 @@ impl Rows {
 
     /// Hands the bytes of every value of a text or binary column to `take`; false if there is no such column.
     pub(super) fn each_key<'a>(&'a self, column: &str, take: impl FnMut(Option<&'a [u8]>)) -> bool {
-        let Ok(column) = self.0.column(column) else { return false };
+        let Ok(column) = self.data.column(column) else { return false };
         match (column.str(), column.binary()) {
             (Ok(text), _) => text.iter().map(|v| v.map(str::as_bytes)).for_each(take),
             (_, Ok(bytes)) => bytes.iter().for_each(take),
@@ -113,12 +135,12 @@ impl Rows {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.height()
+        self.data.height()
     }
 
     /// A column as text; null is `None`.
     pub(super) fn texts(&self, column: &str) -> Vec<Option<String>> {
-        let cast = self.0.column(column).and_then(|c| c.cast(&DataType::String));
+        let cast = self.data.column(column).and_then(|c| c.cast(&DataType::String));
         match cast.as_ref().map(|c| c.str()) {
             Ok(Ok(values)) => values.iter().map(|v| v.map(str::to_owned)).collect(),
             _ => vec![None; self.len()],
@@ -127,7 +149,7 @@ impl Rows {
 
     /// A column as counts; null is 0.
     pub(super) fn counts(&self, column: &str) -> Vec<u64> {
-        let cast = self.0.column(column).and_then(|c| c.cast(&DataType::UInt64));
+        let cast = self.data.column(column).and_then(|c| c.cast(&DataType::UInt64));
         match cast.as_ref().map(|c| c.u64()) {
             Ok(Ok(values)) => values.iter().map(|v| v.unwrap_or(0)).collect(),
             _ => vec![0; self.len()],
@@ -136,7 +158,7 @@ impl Rows {
 
     /// A column as numbers; null is `None`.
     pub(super) fn numbers(&self, column: &str) -> Vec<Option<f64>> {
-        let cast = self.0.column(column).and_then(|c| c.cast(&DataType::Float64));
+        let cast = self.data.column(column).and_then(|c| c.cast(&DataType::Float64));
         match cast.as_ref().map(|c| c.f64()) {
             Ok(Ok(values)) => values.iter().collect(),
             _ => vec![None; self.len()],
@@ -149,15 +171,16 @@ impl Rows {
     }
 
     /// An aligned table, or one value a line where there are many columns.
-    pub(super) fn text(&self, path: &Path) -> Result<String> {
-        let cells = self.cells(path)?;
-        let names: Vec<String> = self.0.get_column_names().iter().map(|n| n.to_string()).collect();
+    pub(super) fn text(&self) -> Result<String> {
+        let cells = self.cells()?;
+        let names: Vec<String> =
+            self.data.get_column_names().iter().map(|n| n.to_string()).collect();
         if self.len() == 0 {
             return Ok(format!("no rows; columns: {}\n", names.join(", ")));
         }
         if names.len() <= COLUMNS {
             let numeric = |c: &Column| c.dtype().is_primitive_numeric();
-            let columns = self.0.columns().iter().zip(&names);
+            let columns = self.data.columns().iter().zip(&names);
             let heads: Vec<String> = columns
                 .map(|(c, name)| if numeric(c) { format!(">{name}") } else { name.clone() })
                 .collect();
@@ -179,10 +202,10 @@ impl Rows {
     }
 
     /// One object per row.
-    pub(super) fn json(&self, path: &Path) -> Result<Value> {
-        let names = self.0.get_column_names();
+    pub(super) fn json(&self) -> Result<Value> {
+        let names = self.data.get_column_names();
         let mut rows = vec![Map::new(); self.len()];
-        for (name, column) in names.iter().zip(self.cells(path)?) {
+        for (name, column) in names.iter().zip(self.cells()?) {
             for (row, value) in rows.iter_mut().zip(column) {
                 row.insert(name.to_string(), value);
             }
@@ -191,11 +214,11 @@ impl Rows {
     }
 
     /// Every value, column by column.
-    fn cells(&self, path: &Path) -> Result<Vec<Vec<Value>>> {
-        let columns = self.0.columns().iter();
+    fn cells(&self) -> Result<Vec<Vec<Value>>> {
+        let columns = self.data.columns().iter();
         let cell = |c: &Column, row: usize| c.get(row).map(|v| value(&v));
         let column = |c: &Column| (0..self.len()).map(|row| cell(c, row)).collect();
-        columns.map(column).collect::<PolarsResult<_>>().map_err(|e| unreadable(path, e))
+        columns.map(column).collect::<PolarsResult<_>>().map_err(|e| unreadable(&self.path, e))
     }
 }
 

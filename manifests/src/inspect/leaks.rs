@@ -25,20 +25,21 @@ pub(super) const COLUMNS: [&str; 6] =
 const BORDERS: [(Split, Split); 3] =
     [(Split::Train, Split::Valid), (Split::Train, Split::Test), (Split::Valid, Split::Test)];
 
-/// Adds a table of copies, and one of what crosses borders between the splits of each scheme, column `split:<scheme>`.
-pub(super) fn add(page: &mut Page, rows: &Rows, schemes: &[String]) -> Result<()> {
+/// Adds a table of what crosses borders between the splits of each scheme, column `split:<scheme>`; with `copies` (each
+/// row is a file of its own) also one of what is there twice.
+pub(super) fn add(page: &mut Page, rows: &Rows, schemes: &[String], copies: bool) -> Result<()> {
     let splits: Vec<Vec<Option<Split>>> = schemes.iter().map(|s| splits(rows, s)).collect();
-    let mut copies = Table::new(["copies", ">groups", ">tracks"]);
+    let mut twice = Table::new(["copies", ">groups", ">tracks"]);
     let mut copied = Vec::new();
     let mut found: Vec<Vec<(Vec<Value>, [String; 6])>> = vec![Vec::new(); schemes.len()];
     for (column, what) in RELATIONS {
         let Some(groups) = groups(rows, column) else { continue };
-        if column.ends_with("sha256") {
+        if copies && column.ends_with("sha256") {
             let sizes = groups.sizes();
             let (n, tracks) = (sizes.len() as u64, sizes.iter().sum());
             copied.push(json!({"shared": column, "groups": n, "tracks": tracks}));
             if n > 0 {
-                copies.row([what.to_owned(), count(n), count(tracks)]);
+                twice.row([what.to_owned(), count(n), count(tracks)]);
             }
         }
         for (place, splits) in splits.iter().enumerate() {
@@ -48,8 +49,10 @@ pub(super) fn add(page: &mut Page, rows: &Rows, schemes: &[String]) -> Result<()
             }
         }
     }
-    page.table("copies", &copies);
-    page.set("copies", copied);
+    if copies {
+        page.table("copies", &twice);
+        page.set("copies", copied);
+    }
     let mut table =
         Table::new(["split", "shared", ">train/valid", ">train/test", ">valid/test", ">of test"]);
     let mut values = Vec::new();

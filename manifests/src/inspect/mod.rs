@@ -49,11 +49,11 @@ const HEAD: usize = 10;
 pub fn inspect(path: &Path, options: &Options) -> Result<Report> {
     let found = Found::at(path)?;
     if let Some(sql) = &options.sql {
-        return rows(path, &frame::query(path, found.named()?, sql)?);
+        return rows(&frame::query(path, found.named()?, sql)?);
     }
     if let Some(n) = options.head {
         let (_, table) = found.named()?.swap_remove(0);
-        return rows(path, &table.head(n)?);
+        return rows(&table.head(n)?);
     }
     match found {
         Found::Tracks(path) => tracks::report(&path),
@@ -154,8 +154,8 @@ impl Found {
 }
 
 /// A report that is nothing but rows.
-fn rows(path: &Path, rows: &frame::Rows) -> Result<Report> {
+fn rows(rows: &frame::Rows) -> Result<Report> {
     let mut page = Page::default();
-    page.rows(path, "rows", rows)?;
+    page.rows("rows", rows)?;
     Ok(page.finish())
 }

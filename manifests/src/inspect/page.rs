@@ -48,9 +48,9 @@ impl Page {
     }
 
     /// Rows of a query.
-    pub(super) fn rows(&mut self, path: &Path, key: &str, rows: &Rows) -> Result<()> {
-        self.text.push_str(&rows.text(path)?);
-        self.set(key, rows.json(path)?);
+    pub(super) fn rows(&mut self, key: &str, rows: &Rows) -> Result<()> {
+        self.text.push_str(&rows.text()?);
+        self.set(key, rows.json()?);
         Ok(())
     }
 

@@ -56,6 +56,6 @@ pub(super) fn other(path: &Path, head: usize) -> Result<Report> {
     // Audio and other blobs would fill the screen.
     let blobs: Vec<&str> =
         footer.columns.iter().filter(|(_, t)| t == "binary").map(|(n, _)| n.as_str()).collect();
-    page.rows(path, "head", &frame.without(&blobs).head(head)?)?;
+    page.rows("head", &frame.without(&blobs).head(head)?)?;
     Ok(page.finish())
 }

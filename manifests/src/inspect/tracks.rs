@@ -38,7 +38,7 @@ pub(super) fn report(path: &Path) -> Result<Report> {
     let inputs = meta
         .inputs
         .iter()
-        .map(|s| format!("{} ({}…)", s.name, &s.sha256[..s.sha256.len().min(12)]));
+        .map(|s| format!("{} ({}…)", s.name, s.sha256.chars().take(12).collect::<String>()));
     page.facts([
         ("tracks", count(tracks)),
         ("audio", duration(total_s)),
@@ -57,7 +57,7 @@ pub(super) fn report(path: &Path) -> Result<Report> {
     formats(&mut page, &frame, &plan)?;
     durations(&mut page, &frame, &plan)?;
     splits(&mut page, &frame, &plan, &schemes)?;
-    leaks::add(&mut page, &rows, &schemes)?;
+    leaks::add(&mut page, &rows, &schemes, true)?;
     Ok(page.finish())
 }
 

@@ -35,11 +35,11 @@ pub(super) fn report(path: &Path) -> Result<Report> {
                     count(n as u64),
                     vocab.order,
                     vocab.id,
-                    &about.vocab_hash[..12]
+                    short(&about.vocab_hash)
                 ),
             },
         ),
-        ("splits", format!("{}…", &about.split_hash[..12.min(about.split_hash.len())])),
+        ("splits", format!("{}…", short(&about.split_hash))),
         ("made from", about.sources.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ")),
     ]);
     page.set("name", about.name.clone());
@@ -47,13 +47,14 @@ pub(super) fn report(path: &Path) -> Result<Report> {
     page.set("vocab", json!({"id": vocab.id, "order": vocab.order, "classes": vocab.len(), "hash": about.vocab_hash}));
     page.set("split_hash", about.split_hash.clone());
     page.set("hash", about.hash.clone());
-    splits(&mut page, &frame, tracks.as_ref())?;
+    let rows = joined(&frame, tracks.as_ref(), &about.name)?;
+    splits(&mut page, &rows, &about.name)?;
     labels(&mut page, &frame, &about)?;
     numbers(&mut page, &frame)?;
     match &tracks {
         None => page
             .line(&format!("\nno {}.tracks.parquet beside it: leaks not looked for", about.corpus)),
-        Some(tracks) => shared(&mut page, &frame, tracks)?,
+        Some(_) => shared(&mut page, &rows, &about.name)?,
     }
     Ok(page.finish())
 }
@@ -65,21 +66,32 @@ pub(super) fn tracks_beside(view: &Path) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-fn splits(page: &mut Page, frame: &Frame, tracks: Option<&Frame>) -> Result<()> {
-    let mut rows = frame.lazy().select([col("track"), col("split")]);
-    if let Some(tracks) = tracks.filter(|t| t.has("duration_s")) {
-        let lengths = tracks.lazy().select([col("key"), col("duration_s")]);
-        rows = rows.join(lengths, [col("track")], [col("key")], JoinArgs::new(JoinType::Left));
-    } else {
-        rows = rows.with_columns([lit(NULL).cast(DataType::Float64).alias("duration_s")]);
-    }
-    let rows = frame.run(rows.group_by([col("split")]).agg([
+/// Every example: `track`, `split:<view>`, and what the table of tracks knows of it.
+fn joined(frame: &Frame, tracks: Option<&Frame>, name: &str) -> Result<Rows> {
+    let split = col("split").alias(format!("split:{name}"));
+    let examples = frame.lazy().select([col("track"), split]);
+    let Some(tracks) = tracks else { return frame.run(examples) };
+    let mut columns = vec![col("key")];
+    let wanted = leaks::COLUMNS.iter().chain(&["duration_s"]);
+    columns.extend(wanted.filter(|c| tracks.has(c)).map(|c| col(*c)));
+    let facts = tracks.lazy().select(columns);
+    let how = JoinArgs::new(JoinType::Left);
+    frame.run(examples.join(facts, [col("track")], [col("key")], how))
+}
+
+fn splits(page: &mut Page, rows: &Rows, name: &str) -> Result<()> {
+    let split = format!("split:{name}");
+    let audio_s = match rows.has("duration_s") {
+        true => col("duration_s").sum(),
+        false => lit(0.0),
+    };
+    let rows = rows.run(rows.lazy().group_by([col(&split)]).agg([
         len().cast(DataType::UInt64).alias("examples"),
         col("track").n_unique().cast(DataType::UInt64).alias("tracks"),
-        col("duration_s").sum().alias("audio_s"),
+        audio_s.alias("audio_s"),
     ]))?;
     let (names, examples, used) =
-        (rows.texts("split"), rows.counts("examples"), rows.counts("tracks"));
+        (rows.texts(&split), rows.counts("examples"), rows.counts("tracks"));
     let audio = rows.numbers("audio_s");
     let all: u64 = examples.iter().sum();
     let mut table = Table::new(["split", ">examples", ">share", ">tracks", ">audio"]);
@@ -183,13 +195,7 @@ fn numbers(page: &mut Page, frame: &Frame) -> Result<()> {
 }
 
 /// Unknown and unusable tracks, then leaks.
-fn shared(page: &mut Page, frame: &Frame, tracks: &Frame) -> Result<()> {
-    let mut columns = vec![col("key")];
-    columns.extend(leaks::COLUMNS.iter().filter(|c| tracks.has(c)).map(|c| col(*c)));
-    let used = frame.lazy().select([col("track"), col("split").alias("split:view")]);
-    let join = JoinArgs::new(JoinType::Left);
-    let plan = used.join(tracks.lazy().select(columns), [col("track")], [col("key")], join);
-    let joined = frame.run(plan)?;
+fn shared(page: &mut Page, joined: &Rows, name: &str) -> Result<()> {
     let rows = joined
         .lazy()
         .group_by([col("status")])
@@ -199,7 +205,7 @@ fn shared(page: &mut Page, frame: &Frame, tracks: &Frame) -> Result<()> {
             [col("examples"), col("status")],
             SortMultipleOptions::default().with_order_descending_multi([true, false]),
         );
-    let rows = frame.run(rows)?;
+    let rows = joined.run(rows)?;
     let mut table = Table::new(["status of the track", ">examples"]);
     let mut values = Vec::new();
     for (name, n) in rows.texts("status").into_iter().zip(rows.counts("examples")) {
@@ -209,5 +215,10 @@ fn shared(page: &mut Page, frame: &Frame, tracks: &Frame) -> Result<()> {
     }
     page.table("by status", &table);
     page.set("status", values);
-    leaks::add(page, &joined, &["view".to_owned()])
+    leaks::add(page, joined, &[name.to_owned()], false)
+}
+
+/// The first digits of a hash.
+fn short(hash: &str) -> String {
+    hash.chars().take(12).collect()
 }
