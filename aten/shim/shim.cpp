@@ -4,6 +4,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
+#include <ATen/autocast_mode.h>
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -128,6 +129,28 @@ int etude_cuda_memory(int64_t device, int64_t* out, char* err, size_t err_len) {
 int etude_cuda_reset_peak(int64_t device, char* err, size_t err_len) {
   return guarded(err, err_len, [&] {
     c10::getDeviceAllocator(at::kCUDA)->resetPeakStats(static_cast<c10::DeviceIndex>(device));
+  });
+}
+
+// Turns autocast to bfloat16 on or off for this thread; `before` receives what was there: on or off, type.
+int etude_autocast_enter(int cuda, int on, int* before, char* err, size_t err_len) {
+  return guarded(err, err_len, [&] {
+    const auto device = cuda ? at::kCUDA : at::kCPU;
+    before[0] = at::autocast::is_autocast_enabled(device) ? 1 : 0;
+    before[1] = static_cast<int>(at::autocast::get_autocast_dtype(device));
+    at::autocast::set_autocast_enabled(device, on != 0);
+    if (on) at::autocast::set_autocast_dtype(device, at::kBFloat16);
+    at::autocast::increment_nesting();
+  });
+}
+
+// Undoes etude_autocast_enter; the outermost one drops the converted weights.
+int etude_autocast_leave(int cuda, const int* before, char* err, size_t err_len) {
+  return guarded(err, err_len, [&] {
+    const auto device = cuda ? at::kCUDA : at::kCPU;
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(device, before[0] != 0);
+    at::autocast::set_autocast_dtype(device, static_cast<at::ScalarType>(before[1]));
   });
 }
 

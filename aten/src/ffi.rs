@@ -36,6 +36,19 @@ unsafe extern "C" {
         err: *mut c_char,
         n: usize,
     ) -> c_int;
+    pub(crate) fn etude_autocast_enter(
+        cuda: c_int,
+        on: c_int,
+        before: *mut c_int,
+        err: *mut c_char,
+        n: usize,
+    ) -> c_int;
+    pub(crate) fn etude_autocast_leave(
+        cuda: c_int,
+        before: *const c_int,
+        err: *mut c_char,
+        n: usize,
+    ) -> c_int;
     pub(crate) fn etude_cuda_reset_peak(device: i64, err: *mut c_char, n: usize) -> c_int;
 }
 

@@ -1,9 +1,10 @@
 //! The thin edge to libtorch: what tch does not bind.
 //!
-//! CUDA at run time ([`cuda_init`], [`device`]), generator state ([`rng_state`]), switches for determinism and TF32,
-//! memory statistics, and the facts that `etude doctor` prints ([`facts`]). A C++ shim of about a hundred lines is
+//! CUDA at run time ([`cuda_init`], [`device`]), generator state ([`rng_state`]), mixed precision ([`Autocast`]),
+//! switches for determinism and TF32, memory statistics, and the facts that `etude doctor` prints ([`facts`]). A C++ shim of about a hundred lines is
 //! compiled against the libtorch in use; it needs no CUDA header.
 
+mod autocast;
 mod cuda;
 mod facts;
 mod ffi;
@@ -11,6 +12,7 @@ mod memory;
 mod rng;
 mod switch;
 
+pub use autocast::Autocast;
 pub use cuda::{CudaLibrary, cuda_init, device};
 pub use facts::{CudaFacts, Facts, facts};
 pub use memory::{Memory, cuda_memory, cuda_reset_peak};

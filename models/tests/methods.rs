@@ -230,6 +230,27 @@ fn a_state_written_and_read_back_is_the_same_model() {
 }
 
 #[test]
+fn under_mixed_precision_losses_are_near_and_gradients_stay_float32() {
+    for (name, bench, promise) in pairs() {
+        let model = build(&bench, &promise.tuning, 3);
+        let exact = loss(&model, &bench).double_value(&[]);
+        let mixed = {
+            let _mixed = etude_aten::Autocast::bf16(Device::Cpu).unwrap();
+            loss(&model, &bench)
+        };
+        let rough = mixed.double_value(&[]);
+        assert!(
+            rough != exact && (rough - exact).abs() < 0.05 * exact,
+            "{name}: {rough}, exactly {exact}"
+        );
+        mixed.backward();
+        for (param, tensor) in model.trainable() {
+            assert_eq!(tensor.grad().kind(), Kind::Float, "{name}: {param}");
+        }
+    }
+}
+
+#[test]
 fn merging_folds_the_change_into_the_base_and_leaves_the_model_alone() {
     for (name, bench, promise) in pairs().into_iter().filter(|(_, _, p)| p.merges) {
         let model = build(&bench, &promise.tuning, 3);

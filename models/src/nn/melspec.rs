@@ -3,6 +3,7 @@
 //! Window and filters are variables under torchaudio's names, so that a checkpoint which carries them is followed to
 //! the last bit. Letters: B batch, T samples, N frames, K = n_fft / 2 + 1 bins, F bands.
 
+use etude_aten::Autocast;
 use etude_features::{Amplitude, Framing, MelConfig, Spectrum, filterbank, hann};
 use tch::{Kind, Tensor};
 
@@ -54,7 +55,7 @@ impl MelSpec {
         &self.cfg
     }
 
-    /// wave [B, T] -> mel [B, F, N] with N = 1 + T / hop, float32
+    /// wave [B, T] -> mel [B, F, N] with N = 1 + T / hop, float32 under mixed precision too
     ///
     /// # Errors
     /// When the wave is no matrix, or shorter than half a window.
@@ -69,6 +70,10 @@ impl MelSpec {
                 got: format!("{size:?}"),
             });
         }
+        let _float32 = Autocast::off(wave.device()).map_err(|e| Error::Torch {
+            place: Some("mel front end".to_owned()),
+            why: e.to_string(),
+        })?;
         let wave = wave.f_to_kind(Kind::Float)?;
         let wave = match self.cfg.framing {
             Framing::CentreReflect => wave.f_reflection_pad1d([half, half])?,
