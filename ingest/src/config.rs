@@ -1,6 +1,6 @@
 //! The config of the data stages, `configs/data/<name>.toml`. Relative paths start at the current folder.
 
-use crate::corpus::{Corpus, CorpusConfig, Magnatagatune, MtgJamendo};
+use crate::corpus::{Corpus, CorpusConfig, Folder, Magnatagatune, MtgJamendo};
 use crate::error::{Error, Result};
 use crate::resample::Resampler;
 use etude_shards::Number;
@@ -39,6 +39,8 @@ pub struct Config {
     pub magnatagatune: Option<Magnatagatune>,
     /// Options of `corpus = "mtg_jamendo"`.
     pub mtg_jamendo: Option<MtgJamendo>,
+    /// Options of `corpus = "folder"`.
+    pub folder: Option<Folder>,
 }
 
 /// Published layouts.
@@ -49,6 +51,8 @@ pub enum CorpusName {
     Magnatagatune,
     /// Split files `autotagging_*-{train,validation,test}.tsv`.
     MtgJamendo,
+    /// Any folder of audio with a table of tags.
+    Folder,
 }
 
 /// Section `[ingest]`.
@@ -176,6 +180,7 @@ impl Config {
         match self.corpus {
             CorpusName::Magnatagatune => Box::new(self.magnatagatune.clone().unwrap_or_default()),
             CorpusName::MtgJamendo => Box::new(self.mtg_jamendo.clone().unwrap_or_default()),
+            CorpusName::Folder => Box::new(self.folder.clone().unwrap_or_default()),
         }
     }
 
@@ -264,6 +269,7 @@ impl Config {
         let sections = [
             (CorpusName::Magnatagatune, self.magnatagatune.is_some(), "magnatagatune"),
             (CorpusName::MtgJamendo, self.mtg_jamendo.is_some(), "mtg_jamendo"),
+            (CorpusName::Folder, self.folder.is_some(), "folder"),
         ];
         if let Some((_, _, name)) =
             sections.iter().find(|(of, given, _)| *given && *of != self.corpus)
@@ -272,7 +278,8 @@ impl Config {
                 "section [{name}] belongs to corpus = \"{name}\", got another corpus"
             ));
         }
-        self.mtg_jamendo.as_ref().map_or(Ok(()), MtgJamendo::check)
+        self.mtg_jamendo.as_ref().map_or(Ok(()), MtgJamendo::check)?;
+        self.folder.as_ref().map_or(Ok(()), Folder::check)
     }
 }
 

@@ -333,3 +333,93 @@ fn clean(cfg: &CorpusConfig) -> String {
 fn jp(cfg: &CorpusConfig) -> String {
     format!("{}_jp", cfg.dataset)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+    use etude_manifests::Status;
+
+    const ANNOTATIONS: &str = "\"clip_id\"\t\"a b\"\t\"c\"\t\"d\"\t\"mp3_path\"\r\n\
+        \"2\"\t\"0\"\t\"1\"\t\"0\"\t\"f/x.mp3\"\r\n\"10\"\t\"1\"\t\"1\"\t\"0\"\t\"0/y.mp3\"\r\n\
+        \"11\"\t\"0\"\t\"0\"\t\"0\"\t\"c/z.mp3\"\r\n";
+    const INFO: &str = "clip_id\ttrack_number\ttitle\tartist\talbum\turl\tsegmentStart\tsegmentEnd\toriginal_url\tmp3_path\r\n\
+        2\t01\tX\tAnn  Lee\tAl\thttp://u/\t30\t59\t\tf/x.mp3\r\n10\t02\tY\tann lee\tAl\thttp://u/\t0\t29\t\t0/y.mp3\r\n\
+        11\t03\tZ\t\t\t\t0\t29\t\tc/z.mp3\r\n12\t03\tZ\t\t\t\t0\t29\t\t\r\n";
+
+    fn place(annotations: &str, info: &str) -> (tempfile::TempDir, CorpusConfig) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("annotations_final.csv"), annotations).unwrap();
+        std::fs::write(dir.path().join("clip_info_final.csv"), info).unwrap();
+        let cfg = CorpusConfig { dataset: "small".into(), root: dir.path().to_path_buf() };
+        (dir, cfg)
+    }
+
+    fn error(annotations: &str, info: &str) -> String {
+        let (_dir, cfg) = place(annotations, info);
+        Magnatagatune::default().tracks(&cfg).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn any_data_set_in_this_layout_gets_its_tags_by_frequency_and_its_folders_as_splits() {
+        let (_dir, cfg) = place(ANNOTATIONS, INFO);
+        let corpus = Magnatagatune { audio: "mp3/".into() };
+        let mut tracks = corpus.tracks(&cfg).unwrap();
+        tracks.iter_mut().for_each(|t| t.status = Status::Ok);
+        let keys: Vec<&str> = tracks.iter().map(|t| t.key.as_str()).collect();
+        assert_eq!(keys, ["small:10", "small:11", "small:2"]);
+        assert_eq!((tracks[0].path.as_str(), tracks[2].clip_start_s), ("mp3/0/y.mp3", Some(30.0)));
+        assert_eq!(tracks[0].artist_id.as_deref(), Some("name:ann lee"));
+        assert_eq!(tracks[0].artist_id, tracks[2].artist_id);
+        assert_eq!((&tracks[1].artist, &tracks[1].track_id), (&None, &None));
+        assert_eq!(tracks[2].track_id.as_deref(), Some("http://u/#01"));
+        let views = corpus.views(&cfg, &tracks).unwrap();
+        let names: Vec<(&str, usize)> =
+            views.iter().map(|v| (v.name.as_str(), v.examples.len())).collect();
+        assert_eq!(names, [("small", 3), ("small_clean", 2)]);
+        assert_eq!(views[0].vocab.classes, ["c", "a b", "d"]); // "a b" and "d" would tie at 0
+        assert_eq!(tracks[0].labels["small3"], Some(vec![0, 1])); // order of the columns
+        assert_eq!(tracks[0].labels["small_top3"], Some(vec![0, 1]));
+        let splits: Vec<Split> = views[0].examples.iter().map(|e| e.split).collect();
+        assert_eq!(splits, [Split::Train, Split::Valid, Split::Test]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_in_the_published_form_is_an_error_with_its_line() {
+        let a = |from: &str, to: &str| error(&ANNOTATIONS.replacen(from, to, 1), INFO);
+        let i = |from: &str, to: &str| error(ANNOTATIONS, &INFO.replacen(from, to, 1));
+        let cases = [
+            (a("\"clip_id\"\t", ""), "annotations_final.csv:1: expected a column \"clip_id\""),
+            (a("\"10\"\t\"1\"", "\"10\"\t\"2\""), ":3: expected 0 or 1 for \"a b\", got \"2\""),
+            (a("\"10\"\t\"1\"\t", "\"10\"\t"), ":3: expected 5 columns, got 4"),
+            (
+                a("\"0/y.mp3\"", "\"0/w.mp3\""),
+                ":3: expected the path in clip_info_final.csv, 0/y.mp3",
+            ),
+            (a("\"10\"", "\"13\""), ":3: expected clip 13 to be in clip_info_final.csv"),
+            (a("\"10\"", "\"12\""), ":3: expected clip 12 to be in clip_info_final.csv"),
+            (a("f/x.mp3", "/x.mp3"), ":2: expected a path below the corpus folder"),
+            (a("\"c\"", "\"a b\""), ":1: expected every column name once"),
+            (
+                i("\t30\t", "\tx\t"),
+                "clip_info_final.csv:2: expected a number in segmentStart, got \"x\"",
+            ),
+            (
+                i("10\t02", "2\t02"),
+                "clip_info_final.csv:3: expected every clip_id once, got 2 twice",
+            ),
+            (
+                i("segmentStart", "start"),
+                "clip_info_final.csv:1: expected a column \"segmentStart\"",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert!(text.contains(expected), "{text}\n{expected}");
+        }
+        let text = error(&ANNOTATIONS.replace("c/z", "g/z"), &INFO.replace("c/z", "g/z"));
+        assert!(
+            text.contains(":4: expected a path in one of the folders 0 to 9, a to f"),
+            "{text}"
+        );
+    }
+}

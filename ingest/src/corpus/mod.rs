@@ -1,9 +1,12 @@
 //! Corpora: from annotation files as published to tracks and views. A corpus opens no audio.
 
+mod folder;
 mod magnatagatune;
 mod mtg_jamendo;
+mod sheet;
 mod table;
 
+pub use folder::Folder;
 pub use magnatagatune::Magnatagatune;
 pub use mtg_jamendo::{MtgJamendo, Quality, Subset};
 

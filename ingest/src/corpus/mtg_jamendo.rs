@@ -387,3 +387,71 @@ fn read_digests(list: &Path, digests: &mut HashMap<String, String>) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    const HEADER: &str = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS\r\n";
+    const ROW: &str = "track_0000214\tartist_000014\talbum_000031\t14/214.mp3\t124.6\tgenre---punk\tinstrument---bass\r\n";
+
+    fn error(train: &str, test: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("data/splits/split-0");
+        std::fs::create_dir_all(&folder).unwrap();
+        for (part, rows) in [("train", train), ("validation", ""), ("test", test)] {
+            let file = folder.join(format!("autotagging-{part}.tsv"));
+            std::fs::write(file, format!("{HEADER}{rows}")).unwrap();
+        }
+        let cfg = CorpusConfig { dataset: "j".into(), root: dir.path().to_path_buf() };
+        let corpus = MtgJamendo { subsets: vec![Subset::All], ..MtgJamendo::default() };
+        corpus.tracks(&cfg).map(|t| format!("{} tracks", t.len())).unwrap_or_else(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_row_that_is_not_in_the_published_form_is_an_error_with_its_line() {
+        assert_eq!(error(ROW, ""), "1 tracks");
+        let train = |from: &str, to: &str| error(&format!("{ROW}{}", ROW.replace(from, to)), "");
+        let cases = [
+            (train("track_0000214", "214"), ":3: expected track_ and a number, got 214"),
+            (train("14/214", "15/214"), ":3: expected 14/214.mp3, got 15/214.mp3"),
+            (train("124.6", "long"), ":3: expected a number in DURATION, got \"long\""),
+            (
+                train("124.6", "12.0"),
+                ":3: expected artist_000014 album_000031 124.6 as in another list",
+            ),
+            (
+                train("genre---punk", "punk"),
+                ":3: expected genre---, instrument--- or mood/theme---",
+            ),
+            (
+                train("\t14/214.mp3\t124.6\tgenre---punk\tinstrument---bass", ""),
+                ":3: expected at least 5 columns, got 3",
+            ),
+            (
+                error(ROW, ROW),
+                "autotagging-test.tsv:2: expected Train as in another list of mtg_split0, got Test",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert!(text.contains(expected), "{text}\n{expected}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_digests_names_the_line_that_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = dir.path().join("list.txt");
+        std::fs::write(&list, format!("{} 00/1.mp3\nxyz 00/2.mp3\n", "A1".repeat(32))).unwrap();
+        let mut digests = HashMap::new();
+        let text = read_digests(&list, &mut digests).unwrap_err().to_string();
+        assert!(
+            text.ends_with(
+                "list.txt:2: expected a SHA-256, a space and a path, got \"xyz 00/2.mp3\""
+            ),
+            "{text}"
+        );
+        assert_eq!(digests["00/1.mp3"], "a1".repeat(32));
+    }
+}

@@ -91,14 +91,14 @@ impl Table {
                 break; // not a blank line
             }
         }
-        let (expected, got) = (self.header.len(), record.len());
-        let fits = if self.open_ended { got + 1 >= expected } else { got == expected };
+        let (columns, got) = (self.header.len(), record.len());
         let row = Row { table: self, record };
-        if fits {
-            return Ok(Some(row));
-        }
-        let least = if row.table.open_ended { "at least " } else { "" };
-        Err(row.wrong(&format!("{least}{expected} columns"), &got.to_string()))
+        let expected = match row.table.open_ended {
+            true if got + 1 < columns => format!("at least {} columns", columns - 1),
+            false if got != columns => format!("{columns} columns"),
+            _ => return Ok(Some(row)),
+        };
+        Err(row.wrong(&expected, &got.to_string()))
     }
 
     /// An error at a line.
@@ -124,8 +124,12 @@ impl Row<'_> {
 
     /// An error at this row.
     pub fn wrong(&self, expected: &str, got: &str) -> Error {
-        let line = self.record.position().map_or(0, csv::Position::line);
-        self.table.wrong(line, expected, got)
+        self.table.wrong(self.line(), expected, got)
+    }
+
+    /// Number of the line, from 1.
+    pub fn line(&self) -> u64 {
+        self.record.position().map_or(0, csv::Position::line)
     }
 
     /// A path below the corpus root: not empty, not absolute, not upwards.

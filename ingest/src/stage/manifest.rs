@@ -6,7 +6,9 @@ use crate::config::{Bad, Config};
 use crate::corpus::{self, Corpus};
 use crate::error::{Error, Result};
 use crate::policy::{described, mark_duplicates, name};
-use etude_manifests::{Source, TableMeta, Track, write_tracks, write_view};
+use etude_manifests::{
+    Level, Source, TableMeta, Track, View, check_view, write_tracks, write_view,
+};
 use serde::{Deserialize, Serialize};
 use std::fs;
 
@@ -58,8 +60,14 @@ impl Note {
 /// The part of the config that shows in the tables.
 pub(super) fn config_digest(cfg: &Config) -> String {
     let ingest = crate::config::Ingest { max_bad: 0.0, ..cfg.ingest.clone() };
-    let corpus = (cfg.corpus, &cfg.magnatagatune, &cfg.mtg_jamendo);
+    let corpus = (cfg.corpus, &cfg.magnatagatune, &cfg.mtg_jamendo, &cfg.folder);
     digest(&(DECODER, &cfg.dataset, ingest, corpus))
+}
+
+/// What was written, and what the checks over it found.
+pub(super) struct Saved {
+    pub outputs: Vec<String>,
+    pub findings: Vec<String>,
 }
 
 /// Completes the table of tracks, writes it with its views, and notes what they were made from.
@@ -68,7 +76,7 @@ pub(super) fn save(
     corpus: &dyn Corpus,
     tracks: &mut [Track],
     mut note: Note,
-) -> Result<Note> {
+) -> Result<Saved> {
     mark_duplicates(tracks);
     let (place, folder) = (cfg.place(), cfg.manifests_dir());
     let views = corpus.views(&place, tracks)?;
@@ -98,7 +106,22 @@ pub(super) fn save(
     let path = hidden(cfg, "state.json");
     let text = serde_json::to_vec(&note).map_err(|e| Error::io(&path)(e.into()))?;
     write(&path, &text)?;
-    Ok(note)
+    let findings = findings(&views, tracks, corpus.artist_disjoint());
+    Ok(Saved { outputs: note.outputs, findings })
+}
+
+/// Doubts about scores: leaks between splits, classes without a positive. Refused files are in the report anyway.
+fn findings(views: &[View], tracks: &[Track], artist_disjoint: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    for view in views {
+        for found in check_view(view, tracks, artist_disjoint).iter() {
+            if found.level > Level::Note {
+                let (level, name, n) = (found.level.name(), &view.name, found.count);
+                lines.push(format!("{level} in view {name}: {n} {}", found.text));
+            }
+        }
+    }
+    lines
 }
 
 /// Key, path, status and message of every file that is not used.

@@ -3,7 +3,7 @@
 //! Facts are kept in a journal as they come; files whose size and time have not changed since are not decoded again.
 
 use super::journal::{Journal, Stamp};
-use super::manifest::{self, Note};
+use super::manifest::{self, Note, Saved};
 use super::pool::{self, Bounds};
 use super::{Lock, cost, decode, hidden, open_journal};
 use crate::config::{Bad, Check, Config};
@@ -53,8 +53,8 @@ pub fn run(cfg: &Config, progress: &dyn Progress, stop: &AtomicBool) -> Result<R
     if !tracks.iter().any(listed) {
         return Err(manifest::nothing_left(&tracks));
     }
-    let note = manifest::save(cfg, corpus.as_ref(), &mut tracks, now)?;
-    Ok(report(cfg, &tracks, note.outputs, reused)
+    let Saved { outputs, findings } = manifest::save(cfg, corpus.as_ref(), &mut tracks, now)?;
+    Ok(Report { findings, ..report(cfg, &tracks, outputs, reused) }
         .closed(cfg.ingest.max_bad, begun.elapsed().as_secs_f64()))
 }
 
