@@ -5,8 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::objective::ObjectiveConfig;
-use crate::optim::{OptimConfig, Rule};
-use crate::schedule::{ScheduleConfig, Watch};
+use crate::optim::OptimConfig;
 use crate::stopping::{Mode, StoppingConfig};
 use etude_models::{ModelConfig, Tuning};
 use etude_shards::{Crop, LoaderConfig, Tail};
@@ -231,27 +230,6 @@ impl Experiment {
         &self.source.place
     }
 
-    /// What contradicts itself or is out of range, all of it at once.
-    ///
-    /// # Errors
-    /// [`Error::Check`].
-    pub fn check(&self) -> Result<()> {
-        let mut problems = Vec::new();
-        let mut no = |ok: bool, text: String| {
-            if !ok {
-                problems.push(text);
-            }
-        };
-        check_data(self, &mut no);
-        check_optim(&self.optim, &mut no);
-        check_schedule(self, &mut no);
-        check_trainer(self, &mut no);
-        match problems.is_empty() {
-            true => Ok(()),
-            false => Err(Error::Check { place: self.source.place.clone(), problems }),
-        }
-    }
-
     /// The view's table.
     pub fn view_path(&self) -> PathBuf {
         self.data.dir.join("manifests").join(format!("{}.parquet", self.data.view))
@@ -297,7 +275,7 @@ fn apply(table: &mut toml::Table, set: &str) -> Result<()> {
     };
     let value = value.unwrap_or_else(|| toml::Value::String(set[path.len() + 1..].to_owned()));
     let mut keys: Vec<&str> = path.split('.').map(str::trim).collect();
-    let last = keys.pop().filter(|k| !k.is_empty() && !keys.is_empty());
+    let last = keys.pop().filter(|k| !k.is_empty());
     let last = last.ok_or_else(|| bad("expected section.key=value".to_owned()))?;
     let mut at = table;
     for key in keys {
@@ -308,119 +286,71 @@ fn apply(table: &mut toml::Table, set: &str) -> Result<()> {
     Ok(())
 }
 
-fn check_data(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
-    let DataConfig { view, shards, crop, batch, threads, prefetch_mb, .. } = &exp.data;
-    let plain = |s: &str| !s.is_empty() && !s.contains(['/', '\\']) && !s.contains("..");
-    no(plain(view), format!("data.view: expected the name of a view, got {view:?}"));
-    no(plain(shards), format!("data.shards: expected the name of a shard set, got {shards:?}"));
-    no(*batch > 0, "data.batch: expected at least 1, got 0".to_owned());
-    no(*threads > 0, "data.threads: expected at least 1, got 0".to_owned());
-    no(*prefetch_mb > 0, "data.prefetch_mb: expected at least 1, got 0".to_owned());
-    if let Err(e) = crop.check() {
-        no(false, format!("data.{e}"));
-    }
-    if let Err(e) = exp.eval_loader().crop.check() {
-        no(false, format!("eval.window: {e}"));
-    }
-    no(exp.eval.batch != Some(0), "eval.batch: expected at least 1, got 0".to_owned());
-    no(exp.run.threads != Some(0), "run.threads: expected at least 1, got 0".to_owned());
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn check_optim(optim: &OptimConfig, no: &mut impl FnMut(bool, String)) {
-    let positive = |x: f64| x.is_finite() && x > 0.0;
-    let decay = |x: f64| x.is_finite() && x >= 0.0;
-    no(positive(optim.lr), format!("optim.lr: expected above 0, got {}", optim.lr));
-    if let Some(clip) = optim.clip {
-        no(positive(clip), format!("optim.clip: expected above 0, or no such key, got {clip}"));
-    }
-    for g in &optim.groups {
-        let text = format!("optim.groups: {}: expected a lr_scale of 0 or more", g.prefix);
-        no(decay(g.lr_scale), text);
-    }
-    let mut rules = vec![("optim", &optim.rule)];
-    if let ScheduleConfig::Staged(s) = &optim.schedule {
-        rules.extend(s.stages.iter().map(|s| ("optim.schedule.stages.rule", &s.rule)));
-    }
-    for (place, rule) in rules {
-        let (weight_decay, moments) = match rule {
-            Rule::Adam(c) => (c.weight_decay, Some((c.betas, c.eps))),
-            Rule::AdamW(c) => (c.weight_decay, Some((c.betas, c.eps))),
-            Rule::Sgd(c) => {
-                let ahead = !c.nesterov || (c.momentum > 0.0 && c.dampening == 0.0);
-                no(ahead, format!("{place}.nesterov: needs momentum above 0 and no dampening"));
-                no(decay(c.momentum), format!("{place}.momentum: expected 0 or more"));
-                (c.weight_decay, None)
-            }
-        };
-        no(decay(weight_decay), format!("{place}.weight_decay: expected 0 or more"));
-        if let Some((betas, eps)) = moments {
-            let inside = betas.iter().all(|b| (0.0..1.0).contains(b));
-            no(inside, format!("{place}.betas: expected two numbers from 0 to below 1"));
-            no(positive(eps), format!("{place}.eps: expected above 0"));
-        }
-    }
-}
+    const TEXT: &str = "
+[run]
+seed = 321
+[data]
+view = 'mtat'
+shards = 'mtat-16k'
+crop = { kind = 'random', steps = 59049 }
+batch = 16
+[model]
+backbone = { name = 'vggish', preset = 'limited' }
+head = { kind = 'published' }
+[tuning]
+method = 'full'
+[objective]
+kind = 'supervised'
+task = { kind = 'tagging' }
+[optim]
+kind = 'adam'
+lr = 1e-4
+[trainer]
+steps = 100
+";
 
-fn check_schedule(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
-    let place = "optim.schedule";
-    match &exp.optim.schedule {
-        ScheduleConfig::Constant(_) => {}
-        ScheduleConfig::Linear(d) | ScheduleConfig::Cosine(d) => {
-            no(d.steps != Some(0), format!("{place}.steps: expected at least 1, got 0"));
-            let below = (0.0..=exp.optim.lr).contains(&d.lr_min);
-            no(below, format!("{place}.lr_min: expected from 0 to optim.lr, got {}", d.lr_min));
-        }
-        ScheduleConfig::Plateau(p) => {
-            let inside = p.factor > 0.0 && p.factor < 1.0;
-            no(inside, format!("{place}.factor: expected between 0 and 1, got {}", p.factor));
-            let seen = p.watch != Watch::ValidLoss || exp.trainer.validate_steps.is_none();
-            no(
-                seen,
-                format!(
-                    "{place}.watch: valid_loss is looked at after every epoch; leave out trainer.validate_steps"
-                ),
-            );
-        }
-        ScheduleConfig::Staged(s) => {
-            no(!s.stages.is_empty(), format!("{place}.stages: expected at least one"));
-            let rising = s.stages.windows(2).all(|w| w[0].from_epoch < w[1].from_epoch);
-            no(rising, format!("{place}.stages: expected rising from_epoch"));
-            let rates = s.stages.iter().all(|s| s.lr > 0.0 && s.lr.is_finite());
-            no(rates, format!("{place}.stages: expected an lr above 0 in every stage"));
-        }
+    fn parse(sets: &[&str]) -> Result<Experiment> {
+        let sets: Vec<String> = sets.iter().map(|&s| s.to_owned()).collect();
+        Experiment::parse("x.toml", TEXT, &sets)
     }
-}
 
-fn check_trainer(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
-    let t = &exp.trainer;
-    no(
-        t.steps.is_some() != t.epochs.is_some(),
-        "trainer: expected either `steps` or `epochs`".to_owned(),
-    );
-    let lengths = [
-        ("steps", t.steps),
-        ("epochs", t.epochs),
-        ("validate_steps", t.validate_steps),
-        ("save_steps", Some(t.save_steps)),
-        ("log_steps", Some(t.log_steps)),
-        ("keep.best", Some(t.keep.best as u64)),
-    ];
-    for (key, value) in lengths {
-        no(value != Some(0), format!("trainer.{key}: expected at least 1, got 0"));
+    fn fails(sets: &[&str]) -> String {
+        parse(sets).unwrap_err().to_string()
     }
-    let names = exp.objective.score_names();
-    let KeepConfig { by, mode, .. } = &t.keep;
-    no(
-        names.iter().any(|n| n == by),
-        format!("trainer.keep.by: expected one of {}, got {by:?}", names.join(", ")),
-    );
-    let lower = by == crate::LOSS;
-    no(
-        lower == (*mode == Mode::Min),
-        format!(
-            "trainer.keep.mode: {by} is better when {}; expected \"{}\"",
-            if lower { "lower" } else { "higher" },
-            if lower { "min" } else { "max" }
-        ),
-    );
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let exp = parse(&[]).unwrap();
+        assert_eq!((exp.run.device.as_str(), exp.trainer.save_steps), ("auto", 500));
+        assert_eq!(exp.view_path(), Path::new("data/manifests/mtat.parquet"));
+        assert_eq!(exp.shards_dir(), Path::new("data/shards/mtat-16k"));
+        let windows = Crop::Sliding { steps: 59049, hop: 59049, tail: Tail::Drop };
+        assert_eq!(exp.eval_loader().crop, windows);
+        assert_eq!(exp.text(), TEXT);
+    }
+
+    #[test]
+    fn an_override_is_part_of_the_experiment_and_of_its_text() {
+        let exp = parse(&["optim.lr=3e-4", "run.device=cpu", "eval.window={ steps = 9 }"]).unwrap();
+        assert_eq!((exp.optim.lr, exp.run.device.as_str()), (3e-4, "cpu"));
+        let again = Experiment::parse("y.toml", exp.text(), &[]).unwrap();
+        assert_eq!((again.optim, again.eval), (exp.optim, exp.eval));
+    }
+
+    #[test]
+    fn a_wrong_key_or_override_says_what_there_is() {
+        assert!(fails(&["trainer.stepps=3"]).contains("unknown field `stepps`"));
+        assert!(fails(&["tuning.method=lorra"]).contains("unknown variant `lorra`"));
+        assert!(fails(&["optim.kind=adma"]).contains("expected one of `adam`, `adamw`, `sgd`"));
+        assert!(fails(&["nonsense"]).contains("expected section.key=value"));
+        assert!(fails(&["=1"]).contains("expected section.key=value"));
+        assert!(fails(&["seed=1"]).contains("unknown field `seed`, expected one of `run`"));
+        assert!(fails(&["data.view.x=1"]).contains("`view` is not a section"));
+        let text = Experiment::parse("x.toml", "[run]\nsede = 1", &[]).unwrap_err().to_string();
+        assert!(text.starts_with("x.toml: ") && text.contains("line 2"), "{text}");
+    }
 }

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 mod atomic;
+mod check;
 mod checkpoint;
 mod clip;
 mod curves;

@@ -215,3 +215,51 @@ fn a_second_run_in_the_folder_of_the_first_is_refused() {
     drop(dir);
     assert!(matches!(RunDir::create(&path).unwrap_err(), Error::Exists { .. }));
 }
+
+#[test]
+fn a_run_resumed_in_any_stage_of_a_staged_schedule_is_the_run_that_was_not() {
+    let _turn = common::turn();
+    let tmp = tempfile::tempdir().unwrap();
+    common::corpus(tmp.path(), [6, 3, 2]);
+    let stages = "optim.schedule={ kind = 'staged', stages = [
+        { from_epoch = 1, lr = 1e-2, rule = { kind = 'sgd', momentum = 0.9, nesterov = true }, reload_best = true },
+        { from_epoch = 2, lr = 1e-3, rule = { kind = 'sgd', momentum = 0.9, nesterov = true } },
+        { from_epoch = 3, lr = 1e-3, rule = { kind = 'adamw' } } ] }";
+    let exp = common::experiment(tmp.path(), &["data.batch=3", "trainer.epochs=4", stages]);
+    let whole = tmp.path().join("whole");
+    interrupted(&exp, &whole, &[]);
+    let rows = untimed(&whole);
+    let began = rows.iter().filter(|r| matches!(r, Row::Event { event, .. } if event == "stage"));
+    assert_eq!(began.map(Row::step).collect::<Vec<_>>(), [2, 4, 6]);
+    for plan in [vec![2], vec![3, 5], vec![4, 6], vec![7]] {
+        let path = tmp.path().join(format!("{plan:?}"));
+        interrupted(&exp, &path, &plan);
+        assert_eq!(untimed(&path), rows, "stopped at {plan:?}");
+    }
+}
+
+#[test]
+fn training_ends_early_when_the_score_no_longer_improves_and_stays_ended() {
+    let _turn = common::turn();
+    let tmp = tempfile::tempdir().unwrap();
+    common::corpus(tmp.path(), [4, 2, 2]);
+    // Nothing moves, so nothing improves.
+    let sets = [
+        "data.batch=4",
+        "trainer.epochs=50",
+        "trainer.stop={ patience = 2 }",
+        "optim.lr=1e-30",
+        "trainer.keep={ best = 1, by = 'mAP', mode = 'max' }",
+    ];
+    let exp = common::experiment(tmp.path(), &sets);
+    let path = tmp.path().join("run");
+    let never = AtomicBool::new(false);
+    let outcome = run(&exp, &RunDir::create(&path).unwrap(), &mut (), &never).unwrap();
+    assert_eq!(outcome.ending, Ending::EarlyStop);
+    assert!(outcome.step < 50, "{outcome:?}");
+    let rows = untimed(&path);
+    assert!(matches!(rows.last().unwrap(), Row::Event { event, .. } if event == "early_stop"));
+    let again = resume(&exp, &RunDir::open(&path).unwrap(), &mut (), &never).unwrap();
+    assert_eq!((again.ending, again.step), (Ending::EarlyStop, outcome.step));
+    assert_eq!(untimed(&path), rows);
+}

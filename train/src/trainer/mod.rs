@@ -4,6 +4,8 @@
 //! dropout is seeded from seed and step. So a run that was stopped and resumed, anywhere and any number of times,
 //! logs the same numbers as one that was not.
 
+mod save;
+
 use crate::checkpoint::{self, Ending, Kept, Saved, State};
 use crate::clip::clip_grad_norm;
 use crate::curves::Curves;
@@ -14,18 +16,16 @@ use crate::log::{Log, LogFile, Pace, Phase, Row, Timing, wall};
 use crate::meter::Meter;
 use crate::objective::Extras;
 use crate::optim::{Optimizer, Param, Rule};
+use crate::report;
 use crate::run_dir::RunDir;
 use crate::schedule::{Schedule, Watch};
 use crate::setup::Setup;
 use crate::window::Window;
-use crate::{LOSS, report};
-use etude_manifests::Split;
 use etude_models::Model;
 use etude_shards::{Batch, Loader};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tch::Tensor;
 
 /// How a run ended, and what it reached.
 #[derive(Debug, Clone, PartialEq)]
@@ -282,98 +282,9 @@ impl<'a> Trainer<'a> {
         step > 0 && due && self.state.validated != step && self.state.ended.is_none()
     }
 
-    /// Scores the validation split; given up when asked to stop, to be done again after resuming.
-    fn validate(&mut self, log: &mut dyn Log, stop: &AtomicBool) -> Result<()> {
-        let begun = Instant::now();
-        let Setup { model, view, index, objective, .. } = &self.setup;
-        let loader = Loader::tracks(index, view, Split::Valid, &self.exp.eval_loader())?;
-        let total = loader.samples_per_epoch();
-        let mut progress = |done: u64| {
-            log.pace(&scoring_pace(begun, done, total));
-            !stop.load(Ordering::Relaxed)
-        };
-        let predicted = etude_eval::predict(model, loader, objective.task(), &mut progress)?;
-        let Some(predicted) = predicted else { return Ok(()) };
-        let mut scores = etude_eval::score(&predicted, objective.task())?.summary;
-        scores.insert(LOSS.to_owned(), predicted.loss);
-        let by = &self.exp.trainer.keep.by;
-        let score = *scores.get(by).ok_or_else(|| Error::NoScore {
-            name: by.clone(),
-            known: scores.keys().cloned().collect::<Vec<_>>().join(", "),
-        })?;
-        let place = self.keep(score, &scores)?;
-        if self.schedule.watches() == Some(Watch::ValidLoss) {
-            self.schedule.observe(predicted.loss);
-        }
-        let seconds = begun.elapsed();
-        self.meter.pause(seconds);
-        self.state.validated = self.state.step;
-        let pace = scoring_pace(begun, total, total);
-        let timing = Timing {
-            wall: wall(),
-            seconds: seconds.as_secs_f64(),
-            samples_s: pace.samples_s,
-            stall: 0.0,
-        };
-        let (step, epoch, best) = (self.state.step, self.epoch(), place == Some(0));
-        self.push(Row::Valid { step, epoch, scores, best, timing }, log)?;
-        if let Some(cfg) = &self.exp.trainer.stop
-            && self.state.stopping.observe(cfg, self.exp.trainer.keep.mode, score)
-        {
-            self.state.ended = Some(Ending::EarlyStop);
-            let text = format!("no better {by} in {} validations", self.state.stopping.bad);
-            self.push(event(step, "early_stop", text), log)?;
-        }
-        self.save()
-    }
-
-    /// Writes the state if it is among the best; its place.
-    fn keep(&mut self, score: f64, scores: &BTreeMap<String, f64>) -> Result<Option<usize>> {
-        let new = Kept { step: self.state.step, score, scores: scores.clone() };
-        let place = kept::rank(&mut self.state.kept, &self.exp.trainer.keep, new.clone());
-        if place.is_some() {
-            let base = self.exp.model.weights.as_ref().map(|p| p.display().to_string());
-            let state = self.setup.model.state();
-            kept::write(self.dir, &new, &state, &base.unwrap_or_default())?;
-            kept::link_best(self.dir, &self.state.kept)?;
-        }
-        Ok(place)
-    }
-
     fn save_due(&self) -> bool {
         let step = self.state.step;
         step > 0 && step.is_multiple_of(self.exp.trainer.save_steps) && self.saved != Some(step)
-    }
-
-    fn save(&mut self) -> Result<()> {
-        self.read_losses()?;
-        self.check_weights()?;
-        self.file.sync(&self.dir.log())?;
-        self.state.schedule = self.schedule.state();
-        self.state.seconds +=
-            std::mem::replace(&mut self.begun, Instant::now()).elapsed().as_secs_f64();
-        let state = State { window: self.window.losses().to_vec(), ..self.state.clone() };
-        let saved = Saved { state, model: self.setup.model.state(), optim: self.optim.state() };
-        checkpoint::save(self.dir, &saved)?;
-        kept::prune(self.dir, [&self.state.kept, &self.kept_before])?;
-        self.kept_before.clone_from(&self.state.kept);
-        self.saved = Some(self.state.step);
-        Ok(())
-    }
-
-    /// Never saves a state that cannot go on.
-    fn check_weights(&self) -> Result<()> {
-        let params = self.optim.params();
-        let finite = params.iter().map(|p| p.tensor.detach().f_isfinite()?.f_all());
-        let finite = Tensor::f_stack(&finite.collect::<Result<Vec<_>, _>>()?, 0)?;
-        match Vec::<bool>::try_from(finite)?.iter().position(|ok| !ok) {
-            None => Ok(()),
-            Some(i) => Err(Error::Weights {
-                step: self.state.step,
-                name: params[i].name.clone(),
-                kept: self.kept_text(),
-            }),
-        }
     }
 
     fn kept_text(&self) -> String {

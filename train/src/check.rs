@@ -1,0 +1,199 @@
+//! Checks across the sections of an experiment: what a type cannot say. All problems are told at once.
+
+use crate::error::{Error, Result};
+use crate::experiment::{DataConfig, Experiment, KeepConfig};
+use crate::optim::{OptimConfig, Rule};
+use crate::schedule::{ScheduleConfig, Watch};
+use crate::stopping::Mode;
+
+impl Experiment {
+    /// What contradicts itself or is out of range, all of it at once.
+    ///
+    /// # Errors
+    /// [`Error::Check`].
+    pub fn check(&self) -> Result<()> {
+        let mut problems = Vec::new();
+        let mut no = |ok: bool, text: String| {
+            if !ok {
+                problems.push(text);
+            }
+        };
+        check_data(self, &mut no);
+        check_optim(&self.optim, &mut no);
+        check_schedule(self, &mut no);
+        check_trainer(self, &mut no);
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Check { place: self.place().to_owned(), problems }),
+        }
+    }
+}
+
+fn check_data(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
+    let DataConfig { view, shards, crop, batch, threads, prefetch_mb, .. } = &exp.data;
+    let plain = |s: &str| !s.is_empty() && !s.contains(['/', '\\']) && !s.contains("..");
+    no(plain(view), format!("data.view: expected the name of a view, got {view:?}"));
+    no(plain(shards), format!("data.shards: expected the name of a shard set, got {shards:?}"));
+    no(*batch > 0, "data.batch: expected at least 1, got 0".to_owned());
+    no(*threads > 0, "data.threads: expected at least 1, got 0".to_owned());
+    no(*prefetch_mb > 0, "data.prefetch_mb: expected at least 1, got 0".to_owned());
+    if let Err(e) = crop.check() {
+        no(false, format!("data.{e}"));
+    }
+    if let Err(e) = exp.eval_loader().crop.check() {
+        no(false, format!("eval.window: {e}"));
+    }
+    no(exp.eval.batch != Some(0), "eval.batch: expected at least 1, got 0".to_owned());
+    no(exp.run.threads != Some(0), "run.threads: expected at least 1, got 0".to_owned());
+}
+
+fn check_optim(optim: &OptimConfig, no: &mut impl FnMut(bool, String)) {
+    let positive = |x: f64| x.is_finite() && x > 0.0;
+    let decay = |x: f64| x.is_finite() && x >= 0.0;
+    no(positive(optim.lr), format!("optim.lr: expected above 0, got {}", optim.lr));
+    if let Some(clip) = optim.clip {
+        no(positive(clip), format!("optim.clip: expected above 0, or no such key, got {clip}"));
+    }
+    for g in &optim.groups {
+        let text = format!("optim.groups: {}: expected a lr_scale of 0 or more", g.prefix);
+        no(decay(g.lr_scale), text);
+    }
+    let mut rules = vec![("optim", &optim.rule)];
+    if let ScheduleConfig::Staged(s) = &optim.schedule {
+        rules.extend(s.stages.iter().map(|s| ("optim.schedule.stages.rule", &s.rule)));
+    }
+    for (place, rule) in rules {
+        let (weight_decay, moments) = match rule {
+            Rule::Adam(c) => (c.weight_decay, Some((c.betas, c.eps))),
+            Rule::AdamW(c) => (c.weight_decay, Some((c.betas, c.eps))),
+            Rule::Sgd(c) => {
+                let ahead = !c.nesterov || (c.momentum > 0.0 && c.dampening == 0.0);
+                no(ahead, format!("{place}.nesterov: needs momentum above 0 and no dampening"));
+                no(decay(c.momentum), format!("{place}.momentum: expected 0 or more"));
+                (c.weight_decay, None)
+            }
+        };
+        no(decay(weight_decay), format!("{place}.weight_decay: expected 0 or more"));
+        if let Some((betas, eps)) = moments {
+            let inside = betas.iter().all(|b| (0.0..1.0).contains(b));
+            no(inside, format!("{place}.betas: expected two numbers from 0 to below 1"));
+            no(positive(eps), format!("{place}.eps: expected above 0"));
+        }
+    }
+}
+
+fn check_schedule(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
+    let place = "optim.schedule";
+    match &exp.optim.schedule {
+        ScheduleConfig::Constant(_) => {}
+        ScheduleConfig::Linear(d) | ScheduleConfig::Cosine(d) => {
+            no(d.steps != Some(0), format!("{place}.steps: expected at least 1, got 0"));
+            let below = (0.0..=exp.optim.lr).contains(&d.lr_min);
+            no(below, format!("{place}.lr_min: expected from 0 to optim.lr, got {}", d.lr_min));
+        }
+        ScheduleConfig::Plateau(p) => {
+            let inside = p.factor > 0.0 && p.factor < 1.0;
+            no(inside, format!("{place}.factor: expected between 0 and 1, got {}", p.factor));
+            let seen = p.watch != Watch::ValidLoss || exp.trainer.validate_steps.is_none();
+            no(
+                seen,
+                format!(
+                    "{place}.watch: valid_loss is looked at after every epoch; leave out trainer.validate_steps"
+                ),
+            );
+        }
+        ScheduleConfig::Staged(s) => {
+            no(!s.stages.is_empty(), format!("{place}.stages: expected at least one"));
+            let rising = s.stages.windows(2).all(|w| w[0].from_epoch < w[1].from_epoch);
+            no(rising, format!("{place}.stages: expected rising from_epoch"));
+            let rates = s.stages.iter().all(|s| s.lr > 0.0 && s.lr.is_finite());
+            no(rates, format!("{place}.stages: expected an lr above 0 in every stage"));
+        }
+    }
+}
+
+fn check_trainer(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
+    let t = &exp.trainer;
+    no(
+        t.steps.is_some() != t.epochs.is_some(),
+        "trainer: expected either `steps` or `epochs`".to_owned(),
+    );
+    let lengths = [
+        ("steps", t.steps),
+        ("epochs", t.epochs),
+        ("validate_steps", t.validate_steps),
+        ("save_steps", Some(t.save_steps)),
+        ("log_steps", Some(t.log_steps)),
+        ("keep.best", Some(t.keep.best as u64)),
+    ];
+    for (key, value) in lengths {
+        no(value != Some(0), format!("trainer.{key}: expected at least 1, got 0"));
+    }
+    let names = exp.objective.score_names();
+    let KeepConfig { by, mode, .. } = &t.keep;
+    no(
+        names.iter().any(|n| n == by),
+        format!("trainer.keep.by: expected one of {}, got {by:?}", names.join(", ")),
+    );
+    let lower = by == crate::LOSS;
+    no(
+        lower == (*mode == Mode::Min),
+        format!(
+            "trainer.keep.mode: {by} is better when {}; expected \"{}\"",
+            if lower { "lower" } else { "higher" },
+            if lower { "min" } else { "max" }
+        ),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "
+run = { seed = 1 }
+data = { view = 'a', shards = 'a-16k', crop = { kind = 'whole' }, batch = 4 }
+model = { backbone = { name = 'vggish', preset = 'limited' }, head = { kind = 'published' } }
+tuning = { method = 'full' }
+objective = { kind = 'supervised', task = { kind = 'tagging' } }
+optim = { kind = 'adam', lr = 1e-3 }
+trainer = { steps = 10 }
+";
+
+    #[test]
+    fn every_contradiction_is_named_with_its_key() {
+        let table = [
+            ("data.batch=0", "data.batch: expected at least 1, got 0"),
+            ("data.view=../x", "data.view: expected the name of a view, got \"../x\""),
+            ("data.crop={ kind = 'random', steps = 0 }", "data.crop.steps: expected at least 1"),
+            ("eval.window={ steps = 5, hop = 0 }", "eval.window: crop.hop: expected at least 1"),
+            ("optim.lr=-1.0", "optim.lr: expected above 0, got -1"),
+            ("optim.clip=0.0", "optim.clip: expected above 0"),
+            ("optim.betas=[0.9, 1.0]", "optim.betas: expected two numbers from 0 to below 1"),
+            ("optim={ kind = 'sgd', lr = 1.0, nesterov = true }", "optim.nesterov: needs momentum"),
+            ("optim.schedule={ kind = 'cosine', lr_min = 1.0 }", "optim.schedule.lr_min: expected"),
+            (
+                "optim.schedule={ kind = 'plateau', factor = 2.0 }",
+                "optim.schedule.factor: expected",
+            ),
+            ("optim.schedule={ kind = 'staged', stages = [] }", "expected at least one"),
+            ("trainer.epochs=3", "trainer: expected either `steps` or `epochs`"),
+            ("trainer.log_steps=0", "trainer.log_steps: expected at least 1, got 0"),
+            ("trainer.keep.by=map", "expected one of mAP, ROC-AUC, loss, got \"map\""),
+            ("trainer.keep.by=loss", "loss is better when lower; expected \"min\""),
+        ];
+        Experiment::parse("x.toml", TEXT, &[]).unwrap();
+        for (set, want) in table {
+            let text =
+                Experiment::parse("x.toml", TEXT, &[set.to_owned()]).unwrap_err().to_string();
+            assert!(text.starts_with("x.toml: ") && text.contains(want), "{set}: {text}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let sets = ["data.batch=0".to_owned(), "optim.lr=0.0".to_owned()];
+        let text = Experiment::parse("x.toml", TEXT, &sets).unwrap_err().to_string();
+        assert_eq!(text.lines().count(), 2, "{text}");
+    }
+}
