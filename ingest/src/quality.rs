@@ -40,6 +40,11 @@ impl Quality {
         Self { block_len: (rate as usize / 10).max(1), ..Self::default() }
     }
 
+    /// Samples in a block of 100 ms: pieces of that size cost least.
+    pub fn block_len(&self) -> usize {
+        self.block_len
+    }
+
     /// Adds samples, all of them finite.
     pub fn push(&mut self, mut samples: &[f32]) {
         while !samples.is_empty() {
@@ -115,32 +120,45 @@ pub(crate) fn moments(samples: &[f32]) -> Moments {
 
 dispatch! {
     fn moments_lanes(samples: &[f32]) -> Moments {
-        let mut sum = [0f32; LANES];
-        let mut energy = [0f32; LANES];
-        let mut peak = [0f32; LANES];
-        let mut clipped = [0u32; LANES];
+        let mut lanes = Lanes::default();
         let (whole, rest) = samples.as_chunks::<LANES>();
-        for chunk in whole {
-            for i in 0..LANES {
-                let x = chunk[i];
-                let size = x.abs();
-                sum[i] += x;
-                energy[i] += x * x;
-                peak[i] = if size > peak[i] { size } else { peak[i] };
-                clipped[i] += u32::from(size >= CLIPPED);
-            }
+        whole.iter().for_each(|chunk| lanes.add(chunk));
+        // Zeros change no sum; indexing single lanes would keep them all in memory.
+        let mut last = [0.0; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        lanes.add(&last);
+        lanes.fold()
+    }
+}
+
+/// Sums side by side.
+#[derive(Default)]
+struct Lanes {
+    sum: [f32; LANES],
+    energy: [f32; LANES],
+    peak: [f32; LANES],
+    clipped: [u32; LANES],
+}
+
+impl Lanes {
+    #[inline(always)]
+    fn add(&mut self, chunk: &[f32; LANES]) {
+        for i in 0..LANES {
+            let (x, size) = (chunk[i], chunk[i].abs());
+            self.sum[i] += x;
+            self.energy[i] += x * x;
+            self.peak[i] = if size > self.peak[i] { size } else { self.peak[i] };
+            self.clipped[i] += u32::from(size >= CLIPPED);
         }
-        for (i, &x) in rest.iter().enumerate() {
-            sum[i] += x;
-            energy[i] += x * x;
-            peak[i] = peak[i].max(x.abs());
-            clipped[i] += u32::from(x.abs() >= CLIPPED);
-        }
+    }
+
+    #[inline(always)]
+    fn fold(&self) -> Moments {
         Moments {
-            sum: sum.iter().map(|&x| f64::from(x)).sum(),
-            energy: energy.iter().map(|&x| f64::from(x)).sum(),
-            peak: peak.iter().fold(0.0, |a, &x| a.max(x)),
-            clipped: clipped.iter().map(|&x| u64::from(x)).sum(),
+            sum: self.sum.iter().map(|&x| f64::from(x)).sum(),
+            energy: self.energy.iter().map(|&x| f64::from(x)).sum(),
+            peak: self.peak.iter().fold(0.0, |a, &x| a.max(x)),
+            clipped: self.clipped.iter().map(|&x| u64::from(x)).sum(),
         }
     }
 }

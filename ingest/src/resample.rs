@@ -104,7 +104,7 @@ struct FftPlan {
     from: u32,
     to: u32,
     inner: Fft<f32>,
-    block: Vec<f32>,
+    late: Vec<f32>,
 }
 
 impl std::fmt::Debug for FftPlan {
@@ -128,35 +128,41 @@ impl FftPlan {
             FixedSync::Both,
         )
         .map_err(|e| failed(Resampler::Fft, from, to, &e))?;
-        let block = vec![0.0; inner.output_frames_max()];
-        Ok(Self { from, to, inner, block })
+        let late = vec![0.0; inner.output_frames_max()];
+        Ok(Self { from, to, inner, late })
     }
 
     fn run(&mut self, samples: &[f32]) -> Result<Vec<f32>> {
         let want = resampled_len(samples.len() as u64, self.from, self.to) as usize;
         let (from, to) = (self.from, self.to);
         self.inner.reset();
-        let mut out = Vec::with_capacity(want);
-        let mut skip = self.inner.output_delay();
-        let block_in = self.inner.input_frames_max();
+        let (block_in, block_out) = (self.inner.input_frames_max(), self.late.len());
+        // The first `delay` samples are what the filter gives before the wave begins: blocks that hold some of them go
+        // through `late`, the others straight to their place.
+        let mut delay = self.inner.output_delay();
+        let mut out = vec![0.0; want + block_out];
+        let mut at = 0;
         let mut rest = samples;
-        while out.len() < want {
+        while at < want {
             let (now, later) = rest.split_at(rest.len().min(block_in));
             rest = later;
-            let at = Indexing::new().partial_len(now.len());
-            let frames = self.block.len();
+            let cut = delay.min(block_out);
+            let place = if cut > 0 { &mut self.late[..] } else { &mut out[at..at + block_out] };
             let input = SequentialSlice::new(now, 1, now.len())
                 .map_err(|e| failed(Resampler::Fft, from, to, &e))?;
-            let mut output = SequentialSlice::new_mut(&mut self.block, 1, frames)
+            let mut output = SequentialSlice::new_mut(place, 1, block_out)
                 .map_err(|e| failed(Resampler::Fft, from, to, &e))?;
+            let partial = Indexing::new().partial_len(now.len());
             self.inner
-                .process_into_buffer(&input, &mut output, Some(&at))
+                .process_into_buffer(&input, &mut output, Some(&partial))
                 .map_err(|e| failed(Resampler::Fft, from, to, &e))?;
-            let late = skip.min(frames);
-            skip -= late;
-            let new = &self.block[late..];
-            out.extend_from_slice(&new[..new.len().min(want - out.len())]);
+            if cut > 0 {
+                out[at..at + block_out - cut].copy_from_slice(&self.late[cut..]);
+            }
+            delay -= cut;
+            at += block_out - cut;
         }
+        out.truncate(want);
         Ok(out)
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Sink {
     pub decoded: u64,
     skip: u64,
     keep: u64,
+    /// Samples that were measured and digested.
+    measured: usize,
     mono: Mono,
     quality: Quality,
     digest: Option<PcmDigest>,
@@ -46,6 +48,7 @@ impl Sink {
             decoded: 0,
             skip,
             keep: keep.unwrap_or(u64::MAX),
+            measured: 0,
             mono: Mono::default(),
             quality: Quality::new(rate),
             digest: digest.then(PcmDigest::default),
@@ -60,9 +63,8 @@ impl Sink {
             return Ok(());
         }
         planes.iter_mut().for_each(|p| *p = &p[from as usize..to as usize]);
-        let start = self.samples.len();
         self.mono.push(planes, &mut self.samples);
-        self.measure(start);
+        self.measure(self.quality.block_len());
         Ok(())
     }
 
@@ -72,16 +74,16 @@ impl Sink {
         let mut left = (to - from) as usize;
         while left > 0 {
             let now = left.min(ZEROS.len());
-            let start = self.samples.len();
             self.samples.extend_from_slice(&ZEROS[..now]);
-            self.measure(start);
+            self.measure(self.quality.block_len());
             left -= now;
         }
         Ok(())
     }
 
     /// Ends the track.
-    pub fn finish(self) -> Collected {
+    pub fn finish(mut self) -> Collected {
+        self.measure(1);
         let summary = self.quality.finish();
         Collected {
             decoded: self.decoded,
@@ -103,11 +105,16 @@ impl Sink {
         if self.decoded > MAX_FRAMES { Err(TooLong) } else { Ok((from, to)) }
     }
 
-    fn measure(&mut self, start: usize) {
-        let new = &self.samples[start..];
-        self.quality.push(new);
-        if let Some(digest) = &mut self.digest {
-            digest.push(new);
+    /// Measures and digests what is new, in whole pieces of `unit` samples.
+    fn measure(&mut self, unit: usize) {
+        let new = self.samples.len() - self.measured;
+        let (from, to) = (self.measured, self.measured + new - new % unit);
+        if from < to {
+            self.quality.push(&self.samples[from..to]);
+            if let Some(digest) = &mut self.digest {
+                digest.push(&self.samples[from..to]);
+            }
+            self.measured = to;
         }
     }
 }

@@ -18,7 +18,7 @@ use symphonia::core::packet::Packet;
 const RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
 /// Longest stretch of silence that stands for one refused packet; no codec has longer packets than FLAC.
 const MAX_PACKET: u64 = 65_536;
-/// Lost frames that one skipped byte can stand for. Music needs about one byte a frame, silence a hundredth of that.
+/// Lost frames that one skipped or refused byte can stand for. Music needs about one byte a frame, silence a hundredth of that.
 const FRAMES_PER_BYTE: u64 = 1024;
 
 /// Why a file could not be opened.
@@ -93,10 +93,10 @@ fn try_read(
 ) -> Result<(), Failure> {
     let mut open = container::open(bytes)?;
     describe(&open, bytes, found);
-    check_spec(found, limits)?;
     found.codec = container::undecodable(&open.track).map(str::to_owned);
     let mut decoder = container::decoder(&open.track, limits.verify)?;
     found.codec = Some(decoder.codec_info().short_name.to_owned());
+    check_spec(found, limits)?;
     if let Some(rate) = found.rate {
         found.sink = Some(sink(found, rate, limits));
     }
@@ -374,5 +374,6 @@ fn frames_of(packet: &Packet, open: &Open<'_>, rate: Option<u32>) -> u64 {
         }
         _ => ticks,
     };
-    frames.min(u128::from(MAX_PACKET)) as u64
+    let warranted = (packet.data.len() as u64).saturating_mul(FRAMES_PER_BYTE).min(MAX_PACKET);
+    frames.min(u128::from(warranted)) as u64
 }
