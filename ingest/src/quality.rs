@@ -143,8 +143,8 @@ struct Lanes {
 impl Lanes {
     #[inline(always)]
     fn add(&mut self, chunk: &[f32; LANES]) {
-        for i in 0..LANES {
-            let (x, size) = (chunk[i], chunk[i].abs());
+        for (i, &x) in chunk.iter().enumerate() {
+            let size = x.abs();
             self.sum[i] += x;
             self.energy[i] += x * x;
             self.peak[i] = if size > self.peak[i] { size } else { self.peak[i] };
