@@ -75,7 +75,7 @@ pub trait Backbone: Send {
     /// Facts about it.
     fn spec(&self) -> Spec;
 
-    /// x as [`Spec::input`] says -> hidden states [B, T', D] of `layer`; nothing above that layer is computed.
+    /// x as [`Spec::input`] says -> hidden states `[B, T', D]` of `layer`; nothing above that layer is computed.
     ///
     /// # Errors
     /// When the input has another shape or length than the model takes, or there is no such layer.

@@ -88,7 +88,7 @@ impl Conformer {
         })
     }
 
-    /// x [B, T, D] -> hidden state number `layer` [B, T, D]. Number 0 is the input after dropout, number n below the
+    /// x `[B, T, D]` -> hidden state number `layer` `[B, T, D]`. Number 0 is the input after dropout, number n below the
     /// number of layers is what layer n - 1 gives, and the last one has the encoder's own layer norm on top.
     pub fn forward(&self, x: &Tensor, layer: usize, train: bool) -> Result<Tensor> {
         let mut x = self.dropout.forward(x, train)?;
@@ -99,7 +99,7 @@ impl Conformer {
         if layer == self.layers.len() { self.layer_norm.forward(&x) } else { Ok(x) }
     }
 
-    /// Cosine and sine of the angles of positions 0 to `time` - 1, each [T, E].
+    /// Cosine and sine of the angles of positions 0 to `time` - 1, each `[T, E]`.
     pub fn rotary(&self, time: i64) -> Result<Rotary> {
         let at = Tensor::f_arange(time, (Kind::Float, self.inv_freq.device()))?;
         let angle = at.f_outer(&self.inv_freq)?; // [T, E / 2]
@@ -121,14 +121,14 @@ impl Conformer {
 /// Rotations by position.
 #[derive(Debug)]
 pub struct Rotary {
-    /// [T, E]
+    /// `[T, E]`
     pub cos: Tensor,
-    /// [T, E]
+    /// `[T, E]`
     pub sin: Tensor,
 }
 
 impl Rotary {
-    /// x [B, T, D] -> each head's part turned by its position [B, T, D]. The first half of a head's E numbers are
+    /// x `[B, T, D]` -> each head's part turned by its position `[B, T, D]`. The first half of a head's E numbers are
     /// turned against the second half.
     pub fn turn(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, time, dim) = x.size3()?;
@@ -198,7 +198,7 @@ impl ConformerLayer {
         })
     }
 
-    /// x [B, T, D] -> [B, T, D]
+    /// x `[B, T, D]` -> `[B, T, D]`
     pub fn forward(&self, x: &Tensor, rope: &Rotary, train: bool) -> Result<Tensor> {
         let x = self.first_half(x, train)?;
         let x = self.attend(&x, rope, train)?;
@@ -285,7 +285,7 @@ impl ConvModule {
         })
     }
 
-    /// x [B, T, D] -> [B, T, D], before it is added to x
+    /// x `[B, T, D]` -> `[B, T, D]`, before it is added to x
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let x = self.pointwise1.forward(&self.layer_norm.forward(x)?, train)?; // [B, T, 2 D]
         let x = x.f_glu(2)?.f_transpose(1, 2)?; // [B, D, T]

@@ -103,7 +103,7 @@ impl HeadConfig {
 }
 
 impl Head {
-    /// hidden [B, T', D] -> logits [B, C]
+    /// hidden `[B, T', D]` -> logits `[B, C]`
     ///
     /// # Errors
     /// When libtorch refuses.

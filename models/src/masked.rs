@@ -18,14 +18,14 @@ pub const SHARE: f64 = 0.6;
 /// Standard deviation of the noise in their place.
 pub const NOISE: f64 = 0.1;
 
-/// Hidden blocks [B, S].
+/// Hidden blocks `[B, S]`.
 #[derive(Debug)]
 pub struct BlockMask {
     blocks: Tensor,
 }
 
 impl BlockMask {
-    /// Hides each whole block of waves [B, T] with probability [`SHARE`]; what is left over at the end stays.
+    /// Hides each whole block of waves `[B, T]` with probability [`SHARE`]; what is left over at the end stays.
     ///
     /// # Errors
     /// Unless the wave is a matrix.
@@ -39,7 +39,7 @@ impl BlockMask {
         Ok(Self { blocks: blocks.f_to_device(wave.device())? })
     }
 
-    /// Takes a mask made elsewhere: [B, S], not 0 where hidden.
+    /// Takes a mask made elsewhere: `[B, S]`, not 0 where hidden.
     ///
     /// # Errors
     /// Unless it is a matrix.
@@ -54,7 +54,7 @@ impl BlockMask {
         Ok(Self { blocks: blocks.f_to_kind(Kind::Bool)? })
     }
 
-    /// wave [B, T] -> the same with hidden blocks replaced by noise of standard deviation [`NOISE`] from libtorch's
+    /// wave `[B, T]` -> the same with hidden blocks replaced by noise of standard deviation [`NOISE`] from libtorch's
     /// generator
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl BlockMask {
         self.stretch(BLOCK_TOKENS, time)
     }
 
-    /// [B, S] -> [B, time], each block `length` long
+    /// `[B, S]` -> `[B, time]`, each block `length` long
     fn stretch(&self, length: i64, time: i64) -> Result<Tensor> {
         let long = self.blocks.f_repeat_interleave_self_int(length, 1, None)?;
         let rest = time - long.size()[1];
@@ -88,7 +88,7 @@ impl BlockMask {
     }
 }
 
-/// Mean cross entropy and share of right guesses over hidden tokens. logits [B, T', K], tokens [B, T'], hidden [B, T'];
+/// Mean cross entropy and share of right guesses over hidden tokens: logits `[B, T', K]`, tokens `[B, T']`, hidden `[B, T']`;
 /// a longer of the two is cut at the end.
 ///
 /// # Errors

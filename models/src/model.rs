@@ -111,7 +111,7 @@ impl Model {
         Ok(Self { backbone, head, vs, loaded, layer })
     }
 
-    /// x as the backbone's [`crate::Spec::input`] says -> logits [B, C]
+    /// x as the backbone's [`crate::Spec::input`] says -> logits `[B, C]`
     ///
     /// # Errors
     /// When the input has another shape or length than the model takes.

@@ -69,14 +69,14 @@ impl MusicFm {
         })
     }
 
-    /// wave [B, T] at 24 kHz -> mel [B, F, N] in decibels, with N = T / 240
+    /// wave `[B, T]` at 24 kHz -> mel `[B, F, N]` in decibels, with N = T / 240
     pub fn mel(&self, wave: &Tensor) -> Result<Tensor> {
         let mel = self.mel.forward(wave)?;
         let frames = mel.size()[2] - 1; // the published front end drops the last frame
         Ok(mel.f_narrow(2, 0, frames)?)
     }
 
-    /// mel [B, F, N] in decibels -> the same with the training set's mean 0 and deviation 1
+    /// mel `[B, F, N]` in decibels -> the same with the training set's mean 0 and deviation 1
     pub fn normalise(&self, mel: &Tensor) -> Result<Tensor> {
         Ok(mel.f_sub_scalar(self.cfg.mean())?.f_div_scalar(self.cfg.std())?)
     }
@@ -96,12 +96,12 @@ impl MusicFm {
         &self.quantizer
     }
 
-    /// last hidden state [B, T', D] -> logits of the pre-training head [B, T', K]
+    /// last hidden state `[B, T', D]` -> logits of the pre-training head `[B, T', K]`
     pub fn token_logits(&self, hidden: &Tensor, train: bool) -> Result<Tensor> {
         self.linear.forward(hidden, train)
     }
 
-    /// normalised mel [B, F, N] -> four frames each in a row [B, N / 4, 4 F]: what the quantiser sees of a token
+    /// normalised mel `[B, F, N]` -> four frames each in a row `[B, N / 4, 4 F]`: what the quantiser sees of a token
     ///
     /// # Errors
     /// Unless N is a multiple of 4.
@@ -119,7 +119,7 @@ impl MusicFm {
         Ok(rows.f_reshape(stacked)?)
     }
 
-    /// wave [B, T] -> target tokens [B, T'], whole numbers below K
+    /// wave `[B, T]` -> target tokens `[B, T']`, whole numbers below K
     ///
     /// # Errors
     /// As [`MusicFm::stack`].
@@ -179,7 +179,7 @@ impl Subsampling {
         &self.blocks
     }
 
-    /// mel [B, F, N] -> [B, T', D]
+    /// mel `[B, F, N]` -> `[B, T', D]`
     pub fn forward(&self, mel: &Tensor, train: bool) -> Result<Tensor> {
         let mut x = mel.f_unsqueeze(1)?; // [B, 1, F, N]
         for block in &self.blocks {
@@ -188,7 +188,7 @@ impl Subsampling {
         self.join(&x, train)
     }
 
-    /// second block's output [B, C, F / 4, T'] -> [B, T', D]; a token's row holds all bands of a channel together
+    /// second block's output `[B, C, F / 4, T']` -> `[B, T', D]`; a token's row holds all bands of a channel together
     pub fn join(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let rows = x.f_permute([0, 3, 1, 2])?.f_flatten(2, 3)?; // [B, T', C F / 4]
         self.linear.forward(&rows, train)
@@ -221,7 +221,7 @@ impl Residual {
         })
     }
 
-    /// x [B, C, F, N] -> [B, C', ceil(F / 2), ceil(N / 2)]
+    /// x `[B, C, F, N]` -> `[B, C', ceil(F / 2), ceil(N / 2)]`
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let inner = self.bn1.forward(&self.conv1.forward(x)?, train)?;
         let inner = self.conv2.forward(&Activation::Relu.forward(&inner)?)?;

@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 use crate::error::Result;
 use crate::nn::{Init, Scope};
 
-/// Projection [I, P] and codebook [K, P].
+/// Projection `[I, P]` and codebook `[K, P]`.
 #[derive(Debug)]
 pub struct Quantizer {
     projection: Tensor,
@@ -26,12 +26,12 @@ impl Quantizer {
         })
     }
 
-    /// x [B, T', I] -> [B, T', P]
+    /// x `[B, T', I]` -> `[B, T', P]`
     pub fn project(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.f_matmul(&self.projection)?)
     }
 
-    /// x [B, T', I] -> number of the entry whose direction is nearest [B, T']
+    /// x `[B, T', I]` -> number of the entry whose direction is nearest `[B, T']`
     pub fn tokens(&self, x: &Tensor) -> Result<Tensor> {
         let point = unit(&self.project(x)?)?;
         let likeness = point.f_matmul(&unit(&self.codebook)?.f_transpose(0, 1)?)?; // [B, T', K]
@@ -39,7 +39,7 @@ impl Quantizer {
     }
 }
 
-/// x [.., P] -> the same directions with length 1
+/// x `[.., P]` -> the same directions with length 1
 fn unit(x: &Tensor) -> Result<Tensor> {
     let length = x.f_norm_scalaropt_dim_dtype(2.0, [-1i64].as_slice(), true, Kind::Float)?;
     Ok(x.f_div(&length.f_clamp_min(1e-12)?)?)

@@ -36,9 +36,9 @@ pub enum Preset {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// Waves [B, T] at 16 kHz; the model computes its mel frames.
+    /// Waves `[B, T]` at 16 kHz; the model computes its mel frames.
     Wave,
-    /// Mel frames in decibels [B, N, 128].
+    /// Mel frames in decibels `[B, N, 128]`.
     Frames,
 }
 
@@ -88,7 +88,7 @@ impl Block {
         Ok(Self { conv, bn: BatchNorm::new(&(vs / "bn"), Role::Front, out)? })
     }
 
-    /// x [B, C, H, W] -> [B, C', H / 2, W / 2]
+    /// x `[B, C, H, W]` -> `[B, C', H / 2, W / 2]`
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let x = self.bn.forward(&self.conv.forward(x)?, train)?;
         let x = Activation::Relu.forward(&x)?;
@@ -138,7 +138,7 @@ impl Vggish {
         })
     }
 
-    /// x, wave [B, T] or frames [B, N, F] -> normalised image [B, 1, F, N] (`limited`) or [B, 1, N, F] (`ccml`)
+    /// x, wave `[B, T]` or frames `[B, N, F]` -> normalised image `[B, 1, F, N]` (`limited`) or `[B, 1, N, F]` (`ccml`)
     pub fn image(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let image = match self.cfg.source() {
             Source::Wave => self.mel(x)?, // [B, F, N]
@@ -158,7 +158,7 @@ impl Vggish {
         self.spec_bn.forward(&image.f_unsqueeze(1)?, train)
     }
 
-    /// wave [B, T] -> mel [B, F, N] in decibels
+    /// wave `[B, T]` -> mel `[B, F, N]` in decibels
     pub fn mel(&self, wave: &Tensor) -> Result<Tensor> {
         self.spec.forward(wave)
     }
@@ -168,12 +168,12 @@ impl Vggish {
         &self.blocks
     }
 
-    /// last block [B, D, H, W] -> its maximum over the image [B, D]
+    /// last block `[B, D, H, W]` -> its maximum over the image `[B, D]`
     pub fn pool(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.f_amax([2, 3], false)?)
     }
 
-    /// maximum [B, D] -> embedding ReLU(bn(dense1)) [B, D]
+    /// maximum `[B, D]` -> embedding ReLU(bn(dense1)) `[B, D]`
     pub fn embed(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let x = self.bn.forward(&self.dense1.forward(x, train)?, train)?;
         Activation::Relu.forward(&x)

@@ -63,7 +63,7 @@ impl Attention {
         })
     }
 
-    /// Queries and keys come from `placed` [B, T, D], the input with positions in it; values from `x` [B, T, D].
+    /// Queries and keys come from `placed` `[B, T, D]`, the input with positions in it; values from `x` `[B, T, D]`.
     pub fn forward(&self, placed: &Tensor, x: &Tensor, train: bool) -> Result<Tensor> {
         let query = self.split(&self.query.forward(placed, train)?)?; // [B, H, T, E]
         let key = self.split(&self.key.forward(placed, train)?)?;
@@ -95,13 +95,13 @@ impl Attention {
         [&self.query, &self.key, &self.value, &self.out]
     }
 
-    /// [B, T, D] -> [B, H, T, E]
+    /// `[B, T, D]` -> `[B, H, T, E]`
     fn split(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, time, dim) = x.size3()?;
         Ok(x.f_view([batch, time, self.heads, dim / self.heads])?.f_transpose(1, 2)?)
     }
 
-    /// rows [P, D] before x [B, H, T, E] -> [B, H, P + T, E]
+    /// rows `[P, D]` before x `[B, H, T, E]` -> `[B, H, P + T, E]`
     fn prepend(&self, rows: &Tensor, x: &Tensor) -> Result<Tensor> {
         let rows = self.split(&rows.f_unsqueeze(0)?)?; // [1, H, P, E]
         let rows = rows.f_expand([x.size()[0], -1, -1, -1], false)?;

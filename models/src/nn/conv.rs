@@ -31,7 +31,7 @@ impl Conv2d {
         Ok(Self { weight, bias, stride, padding })
     }
 
-    /// x [B, C, H, W] -> [B, C', H', W']
+    /// x `[B, C, H, W]` -> `[B, C', H', W']`
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (s, p) = ([self.stride; 2], [self.padding; 2]);
         Ok(x.f_conv2d(&self.weight, Some(&self.bias), s, p, [1, 1], 1)?)
@@ -80,7 +80,7 @@ impl Conv1d {
         Ok(Self { weight, bias, stride: s.stride, padding: s.padding, groups: s.groups })
     }
 
-    /// x [B, C, T] -> [B, C', T']
+    /// x `[B, C, T]` -> `[B, C', T']`
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (s, p) = ([self.stride], [self.padding]);
         Ok(x.f_conv1d(&self.weight, self.bias.as_ref(), s, p, [1], self.groups)?)

@@ -51,7 +51,7 @@ impl FeedForward {
         })
     }
 
-    /// x [B, T, D] -> [B, T, D]
+    /// x `[B, T, D]` -> `[B, T, D]`
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let x = self.activation.forward(&self.up.forward(x, train)?)?; // [B, T, I]
         let x = self.down.forward(&self.inner_dropout.forward(&x, train)?, train)?; // [B, T, D]

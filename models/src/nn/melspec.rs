@@ -19,7 +19,7 @@ pub struct MelSpec {
 }
 
 impl MelSpec {
-    /// Variables `spectrogram.window` [n_fft] and `mel_scale.fb` [K, F].
+    /// Variables `spectrogram.window` `[n_fft]` and `mel_scale.fb` `[K, F]`.
     ///
     /// # Errors
     /// For front ends that are not plain power spectrograms over a periodic Hann window, and for amplitudes that look
@@ -55,7 +55,7 @@ impl MelSpec {
         &self.cfg
     }
 
-    /// wave [B, T] -> mel [B, F, N] with N = 1 + T / hop, float32 under mixed precision too
+    /// wave `[B, T]` -> mel `[B, F, N]` with N = 1 + T / hop, float32 under mixed precision too
     ///
     /// # Errors
     /// When the wave is no matrix, or shorter than half a window.

@@ -24,7 +24,7 @@ impl LayerNorm {
         Ok(Self { weight, bias })
     }
 
-    /// x [.., D] -> the same shape
+    /// x `[.., D]` -> the same shape
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let dim = self.weight.size();
         Ok(x.f_layer_norm(dim.as_slice(), Some(&self.weight), Some(&self.bias), EPS, true)?)
@@ -55,7 +55,7 @@ impl BatchNorm {
         })
     }
 
-    /// x [B, C, ..] -> the same shape. Training uses the batch's own statistics and updates the running ones, unless
+    /// x `[B, C, ..]` -> the same shape. Training uses the batch's own statistics and updates the running ones, unless
     /// this part of the model is frozen.
     ///
     /// # Errors

@@ -40,14 +40,14 @@ struct Turned {
 }
 
 impl Turned {
-    /// m / n [out]
+    /// m / n `[out]`
     fn stretch(&self, base: &Base) -> Result<Tensor> {
         let turned = base.matrix()?.f_add(&self.low_rank.matrix()?)?.f_detach()?;
         Ok(self.magnitude.f_div(&lengths(&turned)?)?)
     }
 }
 
-/// W [out, in] -> length of each row [out]
+/// W `[out, in]` -> length of each row `[out]`
 fn lengths(weight: &Tensor) -> Result<Tensor> {
     Ok(weight.f_norm_scalaropt_dim_dtype(2.0, [1i64].as_slice(), false, Kind::Float)?)
 }

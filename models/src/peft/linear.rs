@@ -9,14 +9,14 @@ use crate::peft::{Delta, Site, Term};
 /// Weight and bias of a layer as published.
 #[derive(Debug)]
 pub struct Base {
-    /// [out, in], or [out, in, 1] for a kernel-1 convolution.
+    /// `[out, in]`, or `[out, in, 1]` for a kernel-1 convolution.
     pub weight: Tensor,
-    /// [out]
+    /// `[out]`
     pub bias: Option<Tensor>,
 }
 
 impl Base {
-    /// The weight as a matrix [out, in] (same storage).
+    /// The weight as a matrix `[out, in]` (same storage).
     pub fn matrix(&self) -> Result<Tensor> {
         Ok(match self.weight.dim() {
             3 => self.weight.f_squeeze_dim(2)?,
@@ -24,12 +24,12 @@ impl Base {
         })
     }
 
-    /// x [.., in] -> x W^T + b [.., out]
+    /// x `[.., in]` -> x W^T + b `[.., out]`
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.f_linear(&self.matrix()?, self.bias.as_ref())?)
     }
 
-    /// A layer with the matrix [out, in] given, in the shape of this one's weight.
+    /// A layer with the matrix `[out, in]` given, in the shape of this one's weight.
     pub fn with(&self, matrix: &Tensor, bias: Option<Tensor>) -> Result<Base> {
         Ok(Base { weight: matrix.f_reshape(self.weight.size())?, bias })
     }
@@ -50,13 +50,13 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Weight [out, in] and bias [out].
+    /// Weight `[out, in]` and bias `[out]`.
     pub fn new(vs: &Scope, site: Site) -> Result<Self> {
         let bias = vs.param("bias", &[site.out], Init::fan_in(site.inp), site.role, Term::Bias)?;
         Self::build(vs, site, &[site.out, site.inp], Some(bias))
     }
 
-    /// A kernel-1 convolution without bias: weight [out, in, 1], applied over the last axis all the same.
+    /// A kernel-1 convolution without bias: weight `[out, in, 1]`, applied over the last axis all the same.
     pub fn pointwise(vs: &Scope, site: Site) -> Result<Self> {
         Self::build(vs, site, &[site.out, site.inp, 1], None)
     }
@@ -66,7 +66,7 @@ impl Linear {
         Ok(Self { name: vs.name(""), base: Base { weight, bias }, delta: vs.linear(&site)? })
     }
 
-    /// x [.., in] -> [.., out]
+    /// x `[.., in]` -> `[.., out]`
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         match &self.delta {
             Some(delta) => delta.forward(&self.base, x, train),

@@ -171,7 +171,7 @@ impl Method for Lora {
     }
 }
 
-/// scale B A, with A [R, in] and B [out, R].
+/// scale B A, with A `[R, in]` and B `[out, R]`.
 #[derive(Debug)]
 pub(crate) struct LowRank {
     a: Tensor,
@@ -181,14 +181,14 @@ pub(crate) struct LowRank {
 }
 
 impl LowRank {
-    /// x [.., in] -> scale x A^T B^T [.., out]
+    /// x `[.., in]` -> scale x A^T B^T `[.., out]`
     pub(crate) fn update(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let x = self.dropout.forward(x, train)?;
         let low = x.f_linear(&self.a, None::<&Tensor>)?; // [.., R]
         Ok(low.f_linear(&self.b, None::<&Tensor>)?.f_mul_scalar(self.scale)?)
     }
 
-    /// scale B A [out, in]
+    /// scale B A `[out, in]`
     pub(crate) fn matrix(&self) -> Result<Tensor> {
         Ok(self.b.f_matmul(&self.a)?.f_mul_scalar(self.scale)?)
     }

@@ -168,7 +168,7 @@ pub trait Method: Debug {
 
 /// A change of one linear layer.
 pub trait Delta: Debug + Send {
-    /// x [.., in] -> [.., out]: the layer's output, changed.
+    /// x `[.., in]` -> `[.., out]`: the layer's output, changed.
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -191,7 +191,7 @@ pub trait Delta: Debug + Send {
 
 /// Something behind a residual sum.
 pub trait After: Debug + Send {
-    /// x [B, T, D] -> [B, T, D]
+    /// x `[B, T, D]` -> `[B, T, D]`
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -211,7 +211,7 @@ impl Hook {
         Ok(Self(vs.after(site, block)?))
     }
 
-    /// x [B, T, D] -> [B, T, D]
+    /// x `[B, T, D]` -> `[B, T, D]`
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -225,7 +225,7 @@ impl Hook {
 
 /// Keys and values that every query sees before those of the input.
 pub trait Prefix: Debug + Send {
-    /// Keys and values, each [P, D].
+    /// Keys and values, each `[P, D]`.
     ///
     /// # Errors
     /// When libtorch refuses.

@@ -61,7 +61,7 @@ impl Method for Prefixes {
     }
 }
 
-/// second(tanh(first(wte))): [P, 2 D]
+/// second(tanh(first(wte))): `[P, 2 D]`
 #[derive(Debug)]
 struct Learned {
     wte: Tensor,
