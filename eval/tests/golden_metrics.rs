@@ -1,7 +1,7 @@
 //! Metrics against scikit-learn 1.9 and mir_eval 0.8 (fixtures/metrics/README.md), to 1e-12.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use etude_eval::metrics::{beat, key, regression, report, tagging, tempo};
+use etude_eval::metrics::{beat, chord, key, regression, report, tagging, tempo};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -138,6 +138,34 @@ fn beat_scores_equal_mir_evals() {
         near(Some(got.cmlt), &track["cmlt"], &format!("{i} CMLt"));
         near(Some(got.amlc), &track["amlc"], &format!("{i} AMLc"));
         near(Some(got.amlt), &track["amlt"], &format!("{i} AMLt"));
+    }
+}
+
+#[test]
+fn chord_scores_equal_mir_evals() {
+    for (i, track) in json("chord.json").as_array().unwrap().iter().enumerate() {
+        let side = |side: &str| -> Vec<chord::Span<'_>> {
+            let spans = track[format!("{side}_intervals")].as_array().unwrap();
+            let labels = track[format!("{side}_labels")].as_array().unwrap();
+            let span = |i: usize| chord::Span {
+                start_s: spans[i][0].as_f64().unwrap(),
+                end_s: spans[i][1].as_f64().unwrap(),
+                label: labels[i].as_str().unwrap(),
+            };
+            (0..spans.len()).map(span).collect()
+        };
+        let got = chord::scores(&side("ref"), &side("est")).unwrap();
+        for (name, value) in [
+            ("root", got.root),
+            ("thirds", got.thirds),
+            ("triads", got.triads),
+            ("mirex", got.mirex),
+            ("majmin", got.majmin),
+            ("majmin_inv", got.majmin_inv),
+            ("sevenths", got.sevenths),
+        ] {
+            near(Some(value), &track[name], &format!("{i} {name}"));
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! where and why it differs.
 
 pub mod beat;
+pub mod chord;
 pub mod key;
 pub mod ranking;
 pub mod regression;
