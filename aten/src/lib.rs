@@ -1,8 +1,8 @@
 //! The thin edge to libtorch: what tch does not bind.
 //!
 //! CUDA at run time ([`cuda_init`], [`device`]), generator state ([`rng_state`]), mixed precision ([`Autocast`]),
-//! switches for determinism and TF32, memory statistics, and the facts that `etude doctor` prints ([`facts`]). A C++ shim of about a hundred lines is
-//! compiled against the libtorch in use; it needs no CUDA header.
+//! switches for determinism and TF32, memory statistics, and the facts that `etude doctor` prints ([`facts`]). A C++
+//! shim of about a hundred lines is compiled against the libtorch in use; it needs no CUDA header.
 
 mod autocast;
 mod cuda;

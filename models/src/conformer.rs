@@ -88,8 +88,10 @@ impl Conformer {
         })
     }
 
-    /// x `[B, T, D]` -> hidden state number `layer` `[B, T, D]`. Number 0 is the input after dropout, number n below the
-    /// number of layers is what layer n - 1 gives, and the last one has the encoder's own layer norm on top.
+    /// x `[B, T, D]` -> hidden state number `layer` `[B, T, D]`
+    ///
+    /// Number 0 is the input after dropout, number n below the number of layers is what layer n - 1 gives, and the last
+    /// one has the encoder's own layer norm on top. Nothing above it is computed.
     pub fn forward(&self, x: &Tensor, layer: usize, train: bool) -> Result<Tensor> {
         let mut x = self.dropout.forward(x, train)?;
         let rope = self.rotary(x.size()[1])?;

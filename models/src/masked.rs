@@ -88,8 +88,9 @@ impl BlockMask {
     }
 }
 
-/// Mean cross entropy and share of right guesses over hidden tokens: logits `[B, T', K]`, tokens `[B, T']`, hidden `[B, T']`;
-/// a longer of the two is cut at the end.
+/// Mean cross entropy and share of right guesses over hidden tokens. The longer of logits and tokens is cut at its end.
+///
+/// logits `[B, T', K]`, tokens `[B, T']`, hidden `[B, T']`
 ///
 /// # Errors
 /// When nothing is hidden.

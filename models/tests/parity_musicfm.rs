@@ -102,6 +102,28 @@ fn every_hidden_state_from_the_wave_is_the_published_one_in_both_modes() {
 }
 
 #[test]
+fn nothing_above_the_hidden_state_asked_for_is_computed() {
+    let (store, net) = build(&config(), &Full {});
+    for asked in 0..=2usize {
+        net.hidden(&wave(), Layer::At(asked), false).unwrap().sum(Kind::Float).backward();
+        let reached = |prefix: &str| {
+            let params = store.select(|n, v| n.starts_with(prefix) && v.changes && v.learnable);
+            assert!(!params.is_empty());
+            params.into_iter().any(|(_, mut p)| {
+                let defined =
+                    p.grad().defined() && p.grad().abs().sum(Kind::Float).double_value(&[]) > 0.0;
+                p.zero_grad();
+                defined
+            })
+        };
+        assert!(reached("conv."));
+        assert_eq!(reached("conformer.layers.0."), asked > 0, "{asked}");
+        assert_eq!(reached("conformer.layers.1."), asked > 1, "{asked}");
+        assert_eq!(reached("conformer.layer_norm."), asked > 1, "{asked}");
+    }
+}
+
+#[test]
 fn a_model_cut_to_its_first_layer_ends_in_the_encoders_norm() {
     let cfg = musicfm::Config { layers: 1, ..config() };
     let (store, net) = build(&cfg, &Probe {});

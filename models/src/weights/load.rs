@@ -46,8 +46,9 @@ impl LoadReport {
     }
 }
 
-/// Loads the published part of a model from a safetensors or a PyTorch file: every variable of it from the file, and nothing of the file left over that
-/// `names` does not leave out. Types are converted to the model's. Nothing is copied unless every name and shape fits.
+/// Loads the published part of a model from a safetensors or a PyTorch file: every variable of it from the file, and
+/// nothing of the file left over that `names` does not leave out. Types are converted to the model's. Nothing is
+/// copied unless every name and shape fits.
 ///
 /// # Errors
 /// [`Error::Names`] with all that is missing, extra or misshapen; [`Error::File`] when the file cannot be read.

@@ -1,5 +1,5 @@
-//! The road of fixtures/peft: published starting values, then logits, loss, every gradient, three optimizer steps, batch
-//! norm in training mode, merging. One function per fact, for any backbone.
+//! The road of fixtures/peft: published starting values, then logits, loss, every gradient, three optimizer steps,
+//! batch norm in training mode, merging. One function per fact, for any backbone.
 
 use std::collections::BTreeMap;
 
