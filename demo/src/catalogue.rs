@@ -16,7 +16,7 @@ pub const FEWEST: usize = 16;
 /// Clips of an album, about.
 const ALBUM: usize = 4;
 /// Share of valid and test albums whose performer also plays in train.
-const LEAKS: f64 = 0.15;
+const LEAKS: f64 = 0.25;
 /// One file in this many is broken.
 const BAD_EVERY: usize = 40;
 
@@ -80,6 +80,10 @@ pub struct Track {
     pub band: usize,
     /// Composes it.
     pub seed: u64,
+    /// Beats in a bar, one of the style's metres.
+    pub metre: u32,
+    /// Tempo, 0 slow to 1 fast within the style.
+    pub pace: f64,
     /// Mastering, 0 soft to 1 loud within the style.
     pub level: f64,
     /// Number of clip lengths the piece lasts.
@@ -138,6 +142,7 @@ impl Catalogue {
             plan.sign(culture, split, count, seed, &mut formats);
             plan.record(culture, split, first, count, seed);
             plan.spread(culture, split);
+            plan.count_in(culture, split);
         }
         plan.number(seed);
         plan.spoil(seed);
@@ -225,12 +230,16 @@ impl Catalogue {
                 Deck::new(&copies, Rng::new(seed, "bands", &[split as u64, index as u64]))
             })
             .collect();
+        // Fifths of the range in turn, so that few tracks already reach from slow to fast and from soft to loud.
+        let mut fifths = ["paces", "levels"]
+            .map(|name| Deck::new(&[1; 5], Rng::new(seed, name, &[split as u64])));
         for index in 0..albums {
             let album = first + index;
             let mut rng = Rng::new(seed, "tracks", &[album as u64]);
             let mut left = clips / albums + usize::from(index < clips % albums);
             let performer = &self.performers[self.albums[album].performer];
-            let (style, level) = (performer.style, performer.level);
+            let metres = culture.styles[performer.style].metres;
+            let (style, own) = (performer.style, [performer.pace, performer.level]);
             let mut number = rng.below(3) as u32;
             while left > 0 {
                 let count = (*rng.pick(&[1, 2, 2, 3])).min(left);
@@ -239,13 +248,17 @@ impl Catalogue {
                 let start = rng.below(3) as u32;
                 let listed = usize::from(rng.chance(0.4));
                 let track = self.tracks.len();
+                let drawn = [0, 1].map(|i| (fifths[i].draw() as f64 + rng.unit()) / 5.0);
+                let [pace, level] = [0, 1].map(|i| 0.35 * own[i] + 0.65 * drawn[i]);
                 self.tracks.push(Track {
                     album,
                     number,
                     title: names::piece(&mut rng),
                     band: bands[style].draw(),
                     seed: mix(seed, "track", &[track as u64]),
-                    level: (0.5 * level + 0.5 * rng.unit()).clamp(0.0, 1.0),
+                    metre: metres[rng.weighted(metres.iter().map(|m| m.1))].0,
+                    pace,
+                    level,
                     slots: start + (count + listed) as u32,
                 });
                 for slot in 0..count + listed {
@@ -305,6 +318,34 @@ impl Catalogue {
                 if let Some((track, band)) = exchange {
                     self.tracks[track].band = band;
                 }
+            }
+        }
+    }
+
+    /// Changes the metre of tracks of a split until every metre is played on two tracks quick enough to hear it.
+    fn count_in(&mut self, culture: &Culture, split: Split) {
+        let offers = |style: &Style, metre: u32| style.metres.iter().any(|m| m.0 == metre);
+        let mut metres: Vec<u32> =
+            culture.styles.iter().flat_map(|style| style.metres.iter().map(|m| m.0)).collect();
+        metres.sort_unstable();
+        metres.dedup();
+        let mut here: Vec<usize> = (0..self.tracks.len())
+            .filter(|&t| Split::of(self.albums[self.tracks[t].album].folder) == split)
+            .filter(|&t| self.tracks[t].pace > 0.4)
+            .collect();
+        here.sort_by(|&a, &b| self.tracks[b].pace.total_cmp(&self.tracks[a].pace));
+        for metre in metres {
+            let played = here.iter().filter(|&&t| self.tracks[t].metre == metre).count();
+            let able: Vec<usize> = here
+                .iter()
+                .copied()
+                .filter(|&t| {
+                    self.tracks[t].metre != metre
+                        && offers(self.style(culture, &self.tracks[t]), metre)
+                })
+                .collect();
+            for &track in able.iter().take(2usize.saturating_sub(played)) {
+                self.tracks[track].metre = metre;
             }
         }
     }

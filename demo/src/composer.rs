@@ -70,18 +70,26 @@ impl Plan<'_> {
     }
 }
 
-/// Composes at least `seconds` of music for `performer`, played by band number `band` of the style.
-pub fn compose(
-    style: &Style,
-    performer: &Performer,
-    band: usize,
-    seed: u64,
-    seconds: f64,
-) -> Score {
+/// What is to be composed.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    /// Line-up, an index into the style's bands.
+    pub band: usize,
+    /// Beats in a bar.
+    pub metre: u32,
+    /// Tempo, 0 slow to 1 fast within the style.
+    pub pace: f64,
+    /// The same seed gives the same piece.
+    pub seed: u64,
+    /// Shortest length.
+    pub seconds: f64,
+}
+
+/// Composes a piece for `performer`.
+pub fn compose(style: &Style, performer: &Performer, order: &Order) -> Score {
+    let Order { band, metre, pace, seed, seconds } = *order;
     let mut rng = Rng::new(seed, "piece", &[]);
-    let metre = style.metres[rng.weighted(style.metres.iter().map(|m| m.1))].0;
     let scale = style.scales[rng.weighted(style.scales.iter().map(|s| s.1))].0;
-    let pace = (0.45 * performer.pace + 0.55 * rng.unit()).clamp(0.0, 1.0);
     let bpm = style.bpm.0 * (style.bpm.1 / style.bpm.0).powf(stretch(pace));
     let tonic = 57.0 + f64::from(*rng.pick(&performer.keys)) + performer.tuning_cents / 100.0;
     let clock =
@@ -233,7 +241,14 @@ mod tests {
         for (index, style) in WESTERN.styles.iter().enumerate() {
             for band in 0..style.bands.len() {
                 let performer = Performer::new(4, index, "x".into(), index, style);
-                check(style, &compose(style, &performer, band, 17 + band as u64, 40.0));
+                check(
+                    style,
+                    &compose(
+                        style,
+                        &performer,
+                        &Order { band, metre: 4, pace: 0.5, seed: 17 + band as u64, seconds: 40.0 },
+                    ),
+                );
             }
         }
     }
@@ -285,12 +300,26 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_composes_the_same_piece_and_a_longer_one_begins_alike() {
+    fn the_same_seed_composes_the_same_piece_and_another_seed_another() {
         let style = &WESTERN.styles[0];
         let performer = Performer::new(4, 0, "x".into(), 0, style);
-        let (one, two) =
-            (compose(style, &performer, 0, 9, 20.0), compose(style, &performer, 0, 9, 20.0));
-        assert_eq!(one.parts[0].line, two.parts[0].line);
-        assert_ne!(one.parts[0].line, compose(style, &performer, 0, 10, 20.0).parts[0].line);
+        let order = Order { band: 0, metre: 4, pace: 0.5, seed: 9, seconds: 20.0 };
+        let line = |order| compose(style, &performer, &order).parts[0].line.clone();
+        assert_eq!(line(order), line(order));
+        assert_ne!(line(order), line(Order { seed: 10, ..order }));
+    }
+
+    #[test]
+    fn pace_sets_the_tempo() {
+        let style = &WESTERN.styles[1];
+        let performer = Performer::new(4, 1, "x".into(), 1, style);
+        let bpm = |pace| {
+            let order = Order { band: 0, metre: 4, pace, seed: 9, seconds: 60.0 };
+            compose(style, &performer, &order).bpm(0.0, 60.0).unwrap()
+        };
+        assert!(
+            (bpm(0.0) / style.bpm.0 - 1.0).abs() < 0.05
+                && (bpm(1.0) / style.bpm.1 - 1.0).abs() < 0.05
+        );
     }
 }

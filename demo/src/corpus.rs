@@ -5,7 +5,7 @@
 
 use crate::bad::Bad;
 use crate::catalogue::{Catalogue, Clip, FEWEST, Split};
-use crate::composer::compose;
+use crate::composer::{Order, compose};
 use crate::culture::Culture;
 use crate::encode::{encode, interleave};
 use crate::error::{Error, Result, at};
@@ -272,7 +272,17 @@ impl Work<'_> {
 
         let start_s = f64::from(source.slot * self.grid.hop_s);
         let length_s = f64::from(track.slots * self.grid.hop_s) + self.cfg.seconds;
-        let score = compose(style, performer, track.band, track.seed, length_s);
+        let score = compose(
+            style,
+            performer,
+            &Order {
+                band: track.band,
+                metre: track.metre,
+                pace: track.pace,
+                seed: track.seed,
+                seconds: length_s,
+            },
+        );
         let take = Take {
             rate: format.rate,
             start_s,
@@ -389,6 +399,39 @@ mod tests {
         }
         all.sort();
         all
+    }
+
+    #[test]
+    fn annotators_miss_about_six_of_a_hundred_positives_and_imagine_one_of_two_hundred() {
+        let root = tempfile::tempdir().unwrap();
+        let cfg = Config { clips: 96, seed: 5, seconds: 1.0 };
+        let plan = Catalogue::plan(&WESTERN, cfg.clips, cfg.seed);
+        let clips: Vec<&Clip> = plan.clips.iter().filter(|clip| clip.annotated).collect();
+        for folder in 0..16 {
+            fs::create_dir(root.path().join(format!("{folder:x}"))).unwrap();
+        }
+        let grid = Grid::new(cfg.seconds);
+        let work =
+            Work { cfg: &cfg, culture: &WESTERN, plan: &plan, grid: &grid, out: root.path() };
+        let made = work.all(&clips, 4, &|_, _| {}, &AtomicBool::new(false)).unwrap();
+        let flags = flags(&cfg, &plan, &clips, &made);
+        let seldom = ["no vocals", "waltz", "minor", "major", "bass"];
+        let (mut heard, mut missed, mut silent, mut imagined) = (0.0, 0.0, 0.0, 0.0);
+        for (flags, made) in flags.iter().zip(&made) {
+            for (tag, &flag) in
+                flags.iter().enumerate().filter(|(tag, _)| !seldom.contains(&TAGS[*tag]))
+            {
+                if made.heard.tags.iter().any(|t| t.0 == tag) {
+                    heard += 1.0;
+                    missed += f64::from(u8::from(!flag));
+                } else {
+                    silent += 1.0;
+                    imagined += f64::from(u8::from(flag));
+                }
+            }
+        }
+        assert!((0.04..0.1).contains(&(missed / heard)), "{missed} of {heard} missed");
+        assert!((0.002..0.009).contains(&(imagined / silent)), "{imagined} of {silent} imagined");
     }
 
     #[test]

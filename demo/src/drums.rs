@@ -353,7 +353,9 @@ fn cymbal(above_hz: f32, ring_s: f32, level: f32, seed: u64, rate: f64, out: &mu
         let mut metal = 0.0;
         for (phase, step) in phases.iter_mut().zip(steps) {
             *phase += step;
-            *phase -= phase.floor();
+            if *phase >= 1.0 {
+                *phase -= 1.0;
+            }
             metal += if *phase < 0.5 { 0.16 } else { -0.16 };
         }
         let fall = 0.7 * (-t / ring_s).exp() + 0.3 * (-t / (0.2 * ring_s)).exp();

@@ -274,13 +274,17 @@ fn limit(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::composer::compose;
+    use crate::composer::{Order, compose};
     use crate::western::WESTERN;
 
     fn one(style: usize, band: usize, start_s: f64, level: f64) -> Mix {
         let style_ref = &WESTERN.styles[style];
         let performer = Performer::new(3, style, "x".into(), style, style_ref);
-        let score = compose(style_ref, &performer, band, 5, 30.0);
+        let score = compose(
+            style_ref,
+            &performer,
+            &Order { band, metre: 4, pace: 0.5, seed: 5, seconds: 30.0 },
+        );
         render(
             &score,
             &performer,
@@ -320,5 +324,40 @@ mod tests {
     fn a_clip_does_not_start_from_silence_when_the_piece_is_already_playing() {
         let mix = one(4, 0, 12.0, 0.5);
         assert!(rms(&mix.left[..1600]) > 0.2 * rms(&mix.left));
+    }
+
+    /// Beats per minute between 90 and 180 at which the loudness of the lows repeats best.
+    fn tempo(wave: &[f32], rate: f64) -> f64 {
+        let hop = (0.01 * rate) as usize;
+        let mut low = OnePole::new(150.0, rate);
+        let lows: Vec<f32> = wave.iter().map(|&x| low.low(x)).collect();
+        let loud: Vec<f64> = lows.chunks(hop).map(rms).collect();
+        let rise: Vec<f64> = loud.windows(2).map(|w| (w[1] - w[0]).max(0.0)).collect();
+        let mean = rise.iter().sum::<f64>() / rise.len() as f64;
+        let alike = |lag: f64| {
+            let (whole, part) = (lag as usize, lag.fract());
+            (0..rise.len() - whole - 1)
+                .map(|i| {
+                    (rise[i] - mean)
+                        * (rise[i + whole] * (1.0 - part) + rise[i + whole + 1] * part - mean)
+                })
+                .sum::<f64>()
+        };
+        let bpms = (900..1800).map(|tenth| f64::from(tenth) / 10.0);
+        bpms.max_by(|a, b| alike(6000.0 / a).total_cmp(&alike(6000.0 / b))).unwrap()
+    }
+
+    #[test]
+    fn the_tempo_heard_is_the_tempo_of_the_score() {
+        let style = &WESTERN.styles[4]; // four to the floor
+        for (seed, pace) in [(1, 0.0), (2, 0.5), (3, 1.0)] {
+            let performer = Performer::new(seed, 4, "x".into(), 4, style);
+            let score =
+                compose(style, &performer, &Order { band: 0, metre: 4, pace, seed, seconds: 40.0 });
+            let take = Take { rate: 16_000, start_s: 14.0, seconds: 12.0, level: 0.5, seed };
+            let heard = tempo(&render(&score, &performer, style, &take).mono(), 16_000.0);
+            let played = score.bpm(14.0, 26.0).unwrap();
+            assert!((heard / played - 1.0).abs() < 0.03, "heard {heard:.1}, played {played:.1}");
+        }
     }
 }

@@ -17,7 +17,7 @@ pub struct Performer {
     pub tuning_cents: f64,
     /// Favourite tonics, semitones above C.
     pub keys: [u8; 3],
-    /// Middle of the tempi, 0 slowest to 1 fastest of the style.
+    /// Preferred tempo, 0 slowest to 1 fastest of the style.
     pub pace: f64,
     /// Deviation of onsets, seconds.
     pub loose_s: f64,
@@ -31,7 +31,7 @@ pub struct Performer {
     pub width: f64,
     /// Hiss of the recording, dB below full scale.
     pub floor_db: f64,
-    /// Middle of the mastering, 0 softest to 1 loudest of the style.
+    /// Preferred mastering, 0 softest to 1 loudest of the style.
     pub level: f64,
 }
 
@@ -52,7 +52,7 @@ impl Performer {
             room_s: rng.range(0.5, 1.2) + 4.0 * wet,
             wet,
             width: rng.range(0.35, 1.0),
-            floor_db: rng.range(-82.0, -58.0),
+            floor_db: rng.range(-86.0, -64.0),
             level: rng.unit(),
         }
     }

@@ -70,16 +70,17 @@ pub struct Score {
 }
 
 impl Score {
-    /// Tempo played between `from_s` and `to_s`, beats per minute; `None` with fewer than two beats there.
+    /// Tempo played from the last beat before `from_s` to the first one after `to_s`, beats per minute; `None` where
+    /// there are fewer than two.
     pub fn bpm(&self, from_s: f64, to_s: f64) -> Option<f64> {
-        let inside: Vec<f64> =
-            self.beats.iter().copied().filter(|&t| t >= from_s && t < to_s).collect();
-        match (inside.first(), inside.last()) {
-            (Some(&first), Some(&last)) if inside.len() > 1 => {
-                Some(60.0 * (inside.len() - 1) as f64 / (last - first))
-            }
-            _ => None,
-        }
+        let first = self.beats.iter().rposition(|&t| t <= from_s).unwrap_or(0);
+        let last = self
+            .beats
+            .iter()
+            .position(|&t| t >= to_s)
+            .unwrap_or(self.beats.len().saturating_sub(1));
+        (last > first)
+            .then(|| 60.0 * (last - first) as f64 / (self.beats[last] - self.beats[first]))
     }
 
     /// Onsets a second between `from_s` and `to_s`; onsets less than 50 ms apart count once.
@@ -156,6 +157,7 @@ mod tests {
         let beats = (0..40).map(|i| f64::from(i) * 0.5).collect();
         let score = Score { parts: Vec::new(), beats, metre: 4, minor: false };
         assert_eq!(score.bpm(2.0, 8.0), Some(120.0));
-        assert_eq!(score.bpm(2.1, 2.4), None);
+        assert_eq!(score.bpm(2.1, 2.4), Some(120.0));
+        assert_eq!(Score { beats: vec![1.0], ..score }.bpm(0.0, 8.0), None);
     }
 }

@@ -49,9 +49,9 @@ const SELDOM: [(&str, f64); 5] =
 /// Slower than this is slow, beats per minute.
 pub const SLOW_BPM: f64 = 82.0;
 /// Faster than this is fast, beats per minute.
-pub const FAST_BPM: f64 = 126.0;
+pub const FAST_BPM: f64 = 124.0;
 /// Softer than this is quiet, dB below full scale.
-pub const QUIET_DB: f64 = -27.0;
+pub const QUIET_DB: f64 = -28.0;
 /// Louder than this is loud, dB below full scale.
 pub const LOUD_DB: f64 = -14.0;
 
@@ -89,8 +89,8 @@ pub fn listen(mix: &Mix, score: &Score, style: &Style, from_s: f64, to_s: f64) -
 
     let (mut pitched, mut vocal) = (0, false);
     for stem in &mix.stems {
-        // Present at -17 dB of the mix for an eighth of the time, obvious 9 dB above that.
-        let plain = ((stem.share_db + 17.0) / 9.0).min((stem.active - 0.12) / 0.3);
+        // Present at -16 dB of the mix for an eighth of the time, obvious 8 dB above that.
+        let plain = ((stem.share_db + 16.0) / 8.0).min((stem.active - 0.12) / 0.3);
         for tag in names(stem.family) {
             say(tag, plain);
         }
@@ -108,7 +108,7 @@ pub fn listen(mix: &Mix, score: &Score, style: &Style, from_s: f64, to_s: f64) -
         say("no vocals", 1.0);
     }
     for genre in style.genres {
-        say(genre, 0.9);
+        say(genre, 0.3);
     }
     if kit && (style.genres.contains(&"electronic") || style.genres.contains(&"rock")) {
         say("beat", 0.4);
@@ -120,7 +120,7 @@ pub fn listen(mix: &Mix, score: &Score, style: &Style, from_s: f64, to_s: f64) -
         if onsets > 2.0 {
             say("fast", (bpm - FAST_BPM) / 14.0);
         }
-        if score.metre == 3 && bpm > 80.0 {
+        if score.metre == 3 && bpm > 60.0 {
             say("waltz", 0.8);
         }
     }

@@ -1,4 +1,4 @@
-//! Popular and art music of Europe and America, much simplified: nine styles, 43 line-ups.
+//! Popular and art music of Europe and America, much simplified: nine styles, 44 line-ups.
 
 use crate::culture::{Band, Culture, Role, Scale, Seat, Style, Walk};
 use crate::drums::{BACKBEAT, BROKEN, FLOOR, LIGHT, SWING, WALTZ};
@@ -46,12 +46,12 @@ const FOLK: &[Band] = &[
             seat(Kit, Drums, -6.0, 0.75),
         ],
     ),
-    band(2, &[seat(Guitar, Arpeggio, -1.0, 0.0), seat(Flute, Melody, -2.0, 0.4)]),
+    band(2, &[seat(Guitar, Arpeggio, -1.0, 0.0), seat(Flute, Melody, 1.0, 0.4)]),
     band(
         2,
         &[
             seat(Guitar, Arpeggio, -2.0, 0.0),
-            seat(Fiddle, Melody, -2.0, 0.4),
+            seat(Fiddle, Melody, -1.0, 0.4),
             seat(Upright, Bass(Walk::Fifth), -3.0, 0.7),
         ],
     ),
@@ -59,7 +59,7 @@ const FOLK: &[Band] = &[
         1,
         &[
             seat(Harp, Arpeggio, 0.0, 0.0),
-            seat(Flute, Melody, -3.0, 0.4),
+            seat(Flute, Melody, 0.0, 0.4),
             seat(Strings, Chords, -9.0, 0.8),
         ],
     ),
@@ -80,7 +80,7 @@ const CLASSICAL: &[Band] = &[
         3,
         &[
             seat(Strings, Chords, -4.0, 0.0),
-            seat(Fiddle, Melody, -2.0, 0.5),
+            seat(Fiddle, Melody, -1.0, 0.5),
             seat(Strings, Counter, -5.0, 0.7),
         ],
     ),
@@ -88,7 +88,7 @@ const CLASSICAL: &[Band] = &[
         2,
         &[
             seat(Strings, Chords, -6.0, 0.5),
-            seat(Flute, Melody, -2.0, 0.0),
+            seat(Flute, Melody, 1.0, 0.0),
             seat(Harp, Arpeggio, -3.0, 0.0),
         ],
     ),
@@ -97,7 +97,7 @@ const CLASSICAL: &[Band] = &[
         &[
             seat(Piano, Arpeggio, -3.0, 0.0),
             seat(Strings, Chords, -6.0, 0.7),
-            seat(Fiddle, Melody, -2.0, 0.4),
+            seat(Fiddle, Melody, -1.0, 0.4),
         ],
     ),
     band(
@@ -108,7 +108,7 @@ const CLASSICAL: &[Band] = &[
             seat(Strings, Counter, -6.0, 0.8),
         ],
     ),
-    band(1, &[seat(Piano, Arpeggio, -2.0, 0.0), seat(Flute, Melody, -2.0, 0.4)]),
+    band(1, &[seat(Piano, Arpeggio, -2.0, 0.0), seat(Flute, Melody, 1.0, 0.4)]),
 ];
 
 const RECITAL: &[Band] = &[
@@ -126,7 +126,7 @@ const AMBIENT: &[Band] = &[
         &[
             seat(Pad, Chords, 0.0, 0.0),
             seat(Texture, Ambience(Place::Wind), -5.0, 0.0),
-            seat(Bells, Melody, -7.0, 0.6),
+            seat(Bells, Melody, -3.0, 0.6),
         ],
     ),
     band(
@@ -157,7 +157,7 @@ const AMBIENT: &[Band] = &[
         1,
         &[
             seat(Pad, Drone, -2.0, 0.0),
-            seat(Flute, Melody, -4.0, 0.4),
+            seat(Flute, Melody, -1.0, 0.4),
             seat(Texture, Ambience(Place::Wind), -5.0, 0.0),
         ],
     ),
@@ -241,6 +241,16 @@ const ROCK: &[Band] = &[
             seat(Organ, Comp, -6.0, 0.5),
         ],
     ),
+    band(
+        2,
+        &[
+            seat(Kit, Drums, -2.0, 0.4),
+            seat(Piano, Comp, -4.0, 0.0),
+            seat(Guitar, Strum, -6.0, 0.3),
+            seat(Electric, Bass(Walk::Fifth), -4.0, 0.3),
+            seat(Singer, Melody, 0.0, 0.4),
+        ],
+    ),
 ];
 
 const JAZZ: &[Band] = &[
@@ -259,7 +269,7 @@ const JAZZ: &[Band] = &[
             seat(Guitar, Comp, -3.0, 0.0),
             seat(Upright, Bass(Walk::Steps), -2.0, 0.0),
             seat(Kit, Drums, -4.0, 0.5),
-            seat(Flute, Melody, -3.0, 0.5),
+            seat(Flute, Melody, 0.0, 0.5),
         ],
     ),
     band(
@@ -319,7 +329,7 @@ const DOWNTEMPO: &[Band] = &[
             seat(Kit, Drums, -1.0, 0.4),
             seat(Sub, Bass(Walk::Root), -3.0, 0.3),
             seat(Pad, Chords, -5.0, 0.0),
-            seat(Bells, Melody, -8.0, 0.5),
+            seat(Bells, Melody, -4.0, 0.5),
         ],
     ),
     band(
@@ -377,7 +387,7 @@ pub const WESTERN: Culture = Culture {
             sevenths: false,
             swing: 0.0,
             rubato: 0.015,
-            level_db: (-25.0, -17.0),
+            level_db: (-27.0, -17.0),
             dynamics: 0.4,
             wet: (0.08, 0.22),
             grooves: &[&LIGHT, &WALTZ],
@@ -395,7 +405,7 @@ pub const WESTERN: Culture = Culture {
             sevenths: false,
             swing: 0.0,
             rubato: 0.04,
-            level_db: (-31.0, -19.0),
+            level_db: (-37.0, -20.0),
             dynamics: 0.7,
             wet: (0.2, 0.4),
             grooves: &[],
@@ -413,7 +423,7 @@ pub const WESTERN: Culture = Culture {
             sevenths: false,
             swing: 0.0,
             rubato: 0.06,
-            level_db: (-32.0, -20.0),
+            level_db: (-39.0, -21.0),
             dynamics: 0.7,
             wet: (0.1, 0.35),
             grooves: &[],
@@ -431,7 +441,7 @@ pub const WESTERN: Culture = Culture {
             sevenths: true,
             swing: 0.0,
             rubato: 0.03,
-            level_db: (-34.0, -22.0),
+            level_db: (-40.0, -23.0),
             dynamics: 0.3,
             wet: (0.35, 0.6),
             grooves: &[],
@@ -440,7 +450,7 @@ pub const WESTERN: Culture = Culture {
         Style {
             name: "dance",
             genres: &["dance", "electronic"],
-            bpm: (120.0, 146.0),
+            bpm: (126.0, 148.0),
             metres: &[(4, 1.0)],
             scales: &[(&MINOR, 0.6), (&DORIAN, 0.15), (&MAJOR, 0.25)],
             bright: POP,
@@ -458,7 +468,7 @@ pub const WESTERN: Culture = Culture {
         Style {
             name: "rock",
             genres: &["rock"],
-            bpm: (98.0, 172.0),
+            bpm: (80.0, 172.0),
             metres: &[(4, 1.0)],
             scales: &[(&MINOR, 0.4), (&MIXOLYDIAN, 0.3), (&MAJOR, 0.3)],
             bright: POP,
@@ -467,7 +477,7 @@ pub const WESTERN: Culture = Culture {
             sevenths: false,
             swing: 0.0,
             rubato: 0.005,
-            level_db: (-16.0, -10.0),
+            level_db: (-19.0, -10.0),
             dynamics: 0.2,
             wet: (0.06, 0.16),
             grooves: &[&BACKBEAT],
@@ -503,7 +513,7 @@ pub const WESTERN: Culture = Culture {
             sevenths: false,
             swing: 0.0,
             rubato: 0.04,
-            level_db: (-29.0, -18.0),
+            level_db: (-35.0, -19.0),
             dynamics: 0.5,
             wet: (0.35, 0.55),
             grooves: &[],

@@ -115,6 +115,10 @@ fn string(cue: &Cue, pluck: &Pluck, out: &mut Vec<f32>) {
         at = if at + 1 == size { 0 } else { at + 1 };
         out.push(soft);
     }
+    let rise = (0.0015 * rate) as usize; // a finger leaves the string, it is not cut
+    for (index, x) in out.iter_mut().take(rise).enumerate() {
+        *x *= index as f32 / rise as f32;
+    }
     fade_out(out, 0.03, rate);
 }
 

@@ -135,7 +135,9 @@ pub(super) fn sustain(cue: &Cue, tone: &Tone, dark: &Cycle, bright: &Cycle, out:
                 *x += amp * (dull + mix * (bright.at(head.phase) - dull));
                 amp += slope;
                 head.phase += step;
-                head.phase -= head.phase.floor();
+                if head.phase >= 1.0 {
+                    head.phase -= 1.0;
+                }
             }
         }
     }
