@@ -153,9 +153,7 @@ fn flac(samples: &[f32], format: &Format, bits: u16) -> Result<Vec<u8>, String> 
 
 #[cfg(feature = "lame")]
 fn mp3(samples: &[f32], format: &Format, kbps: u16) -> Result<Vec<u8>, String> {
-    use mp3lame_encoder::{
-        Bitrate, Builder, FlushNoGap, InterleavedPcm, MonoPcm, Quality, VbrMode,
-    };
+    use mp3lame_encoder::{Bitrate, Builder, FlushGap, InterleavedPcm, MonoPcm, Quality, VbrMode};
     let told = |why: mp3lame_encoder::BuildError| format!("{why:?}");
     let rate = match kbps {
         32 => Bitrate::Kbps32,
@@ -184,7 +182,7 @@ fn mp3(samples: &[f32], format: &Format, kbps: u16) -> Result<Vec<u8>, String> {
     }
     .map_err(|why| format!("{why:?}"))?;
     bytes.reserve(7200);
-    encoder.flush_to_vec::<FlushNoGap>(&mut bytes).map_err(|why| format!("{why:?}"))?;
+    encoder.flush_to_vec::<FlushGap>(&mut bytes).map_err(|why| format!("{why:?}"))?;
     if encoder.lame_tag_size() > 0 {
         let mut tag = Vec::with_capacity(encoder.lame_tag_size());
         if let Some(size) = encoder.lame_tag_encode_to_vec(&mut tag) {
