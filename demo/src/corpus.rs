@@ -136,9 +136,9 @@ fn run_on(
         .map(|((clip, flags), made)| (clip.id, *flags, made.path.clone()))
         .collect();
     let summary = summarise(cfg, &plan, &clips, &flags, &made);
-    write(&out.join(ANNOTATIONS), annotations(&rows).as_bytes())?;
-    write(&out.join(CLIP_INFO), clip_info(&plan, &grid).as_bytes())?;
-    write(&out.join("README.txt"), readme::text(cfg, culture, &summary).as_bytes())?;
+    write(&out.join(ANNOTATIONS), annotations(&rows).as_bytes(), true)?;
+    write(&out.join(CLIP_INFO), clip_info(&plan, &grid).as_bytes(), true)?;
+    write(&out.join("README.txt"), readme::text(cfg, culture, &summary).as_bytes(), true)?;
     stamp.files = made.into_iter().map(|made| (made.path, made.bytes)).collect();
     stamp.summary = Some(summary.clone());
     save_stamp(out, &stamp)?;
@@ -184,17 +184,19 @@ fn found(out: &Path, wanted: &Stamp) -> Result<Option<Summary>> {
 fn save_stamp(out: &Path, stamp: &Stamp) -> Result<()> {
     let path = out.join(STAMP);
     let text = serde_json::to_string_pretty(stamp).map_err(|why| at(&path)(why.into()))?;
-    write(&path, format!("{text}\n").as_bytes())
+    write(&path, format!("{text}\n").as_bytes(), true)
 }
 
-/// Writes a file under a `.part` name, flushes it to the disk and renames it.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes a file under a `.part` name and renames it; a `durable` one is on the disk before it has its name.
+fn write(path: &Path, bytes: &[u8], durable: bool) -> Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = Path::new(&part);
     let mut file = File::create(part).map_err(at(part))?;
     file.write_all(bytes).map_err(at(part))?;
-    file.sync_data().map_err(at(part))?;
+    if durable {
+        file.sync_data().map_err(at(part))?;
+    }
     fs::rename(part, path).map_err(at(path))
 }
 
@@ -297,7 +299,7 @@ impl Work<'_> {
             Some(bad) => bad.spoil(samples, &format, &path)?,
             None => encode(&samples, &format, &path)?,
         };
-        write(&self.out.join(&path), &bytes)?;
+        write(&self.out.join(&path), &bytes, false)?;
         Ok(Made { path, bytes: bytes.len() as u64, heard })
     }
 }

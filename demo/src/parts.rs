@@ -114,20 +114,25 @@ impl Bar<'_, '_> {
         self.notes.push(Note { start_s, len_s, pitch, force });
     }
 
-    /// Pitches of the chord, each in the octave nearest to the middle of the compass.
-    fn voicing(&self) -> Vec<f64> {
+    /// Pitches of the chord, each in the octave nearest to the middle of the compass; with the fourth for the third if
+    /// `late`.
+    fn voicing(&self, late: bool) -> Vec<f64> {
         let (low, high) = self.seat.family.compass();
         let centre = 0.5 * (low + high) - 2.0;
         let chord = self.plan.chord(self.bar);
+        let pitch = |degree: i32| self.plan.pitch(degree, self.bar);
         let mut pitches: Vec<f64> = chord
             .iter()
-            .map(|&d| fold(self.plan.pitch(d, self.bar), centre - 6.0, centre + 6.0))
+            .enumerate()
+            .map(|(index, &d)| {
+                let plain = fold(pitch(d), centre - 6.0, centre + 6.0);
+                plain + if late && index == 1 { pitch(d + 1) - pitch(d) } else { 0.0 }
+            })
             .collect();
         pitches.sort_by(f64::total_cmp);
         if matches!(self.seat.family, Family::Strings | Family::Choir | Family::Organ | Family::Pad)
         {
-            let root = fold(self.plan.pitch(chord[0], self.bar), centre - 18.0, centre - 6.0);
-            pitches.insert(0, root);
+            pitches.insert(0, fold(pitch(chord[0]), centre - 18.0, centre - 6.0));
         }
         pitches
     }
@@ -146,6 +151,7 @@ impl Bar<'_, '_> {
             .collect()
     }
 
+    /// A chord for its whole length; at times its third is held back for half a bar, the fourth in its place.
     fn held(&mut self) {
         let bars = self.plan.style.chord_bars;
         let offset = self.bar - self.section.bar;
@@ -153,9 +159,23 @@ impl Bar<'_, '_> {
             return;
         }
         let left = (self.section.bars - offset).min(bars);
-        let len = 0.98 * f64::from(left * self.plan.metre);
-        for pitch in self.voicing() {
-            self.note(0.0, len, pitch, 0.7, 0.0);
+        let beats = f64::from(left * self.plan.metre);
+        let bowed = matches!(self.seat.family, Family::Strings | Family::Choir | Family::Organ);
+        let plain = self.voicing(false);
+        if bowed && self.rng.chance(0.4) {
+            let half = 0.5 * beats;
+            for (from, to) in self.voicing(true).into_iter().zip(plain) {
+                if (from - to).abs() < 0.01 {
+                    self.note(0.0, 0.98 * beats, to, 0.7, 0.0);
+                } else {
+                    self.note(0.0, half, from, 0.75, 0.0);
+                    self.note(half, 0.96 * half, to, 0.65, 0.0);
+                }
+            }
+            return;
+        }
+        for pitch in plain {
+            self.note(0.0, 0.98 * beats, pitch, 0.7, 0.0);
         }
     }
 
@@ -200,7 +220,7 @@ impl Bar<'_, '_> {
     fn struck(&mut self, habit: &Habit) {
         for &(beat, len) in habit.comp {
             if beat < f64::from(self.plan.metre) && self.rng.chance(0.9) {
-                for pitch in self.voicing() {
+                for pitch in self.voicing(false) {
                     self.note(beat, len, pitch, 0.7, 0.0);
                 }
             }

@@ -104,6 +104,7 @@ pub(super) fn sustain(cue: &Cue, tone: &Tone, dark: &Cycle, bright: &Cycle, out:
                 cents: off,
                 vibrato: noise.sample(),
                 hurry,
+                amp: 0.0,
                 late_s: 0.5
                     * tone.attack_s
                     * (0.5 + 0.5 * noise.sample())
@@ -128,12 +129,15 @@ pub(super) fn sustain(cue: &Cue, tone: &Tone, dark: &Cycle, bright: &Cycle, out:
                     * envelope(tone, t - head.late_s, cue.len_s as f32)
                     * (1.0 + tone.tremolo * swing)
             };
-            let (mut amp, last) = (loud(now), loud(now + STEP as f32 / rate));
-            let slope = (last - amp) / STEP as f32;
+            let next = loud(now + STEP as f32 / rate);
+            let slope = (next - head.amp) / STEP as f32;
             for x in chunk.iter_mut() {
-                let dull = dark.at(head.phase);
-                *x += amp * (dull + mix * (bright.at(head.phase) - dull));
-                amp += slope;
+                let mut now = dark.at(head.phase);
+                if mix > 0.0 {
+                    now += mix * (bright.at(head.phase) - now);
+                }
+                *x += head.amp * now;
+                head.amp += slope;
                 head.phase += step;
                 if head.phase >= 1.0 {
                     head.phase -= 1.0;
@@ -146,6 +150,7 @@ pub(super) fn sustain(cue: &Cue, tone: &Tone, dark: &Cycle, bright: &Cycle, out:
 /// One reading head.
 struct Head {
     phase: f32,
+    amp: f32,
     cents: f32,
     vibrato: f32,
     hurry: f32,
