@@ -42,7 +42,8 @@ impl Bar {
 
     /// Begins a stage of `total` units, e.g. `("decode", 320)`.
     pub fn start(&self, stage: &str, total: u64) {
-        let style = "{prefix:>9} {wide_bar:.cyan/dim} {human_pos}/{human_len}  {msg}  {elapsed} + {eta}";
+        let style =
+            "{prefix:>9} {wide_bar:.cyan/dim} {human_pos}/{human_len}  {msg}  {elapsed} + {eta}";
         if let Ok(style) = ProgressStyle::with_template(style) {
             self.bar.set_style(style.progress_chars("━╸─"));
         }

@@ -39,7 +39,10 @@ fn ingest_and_shards_killed_at_random_end_with_the_bytes_of_an_undisturbed_run()
         assert_done(&calm.run(&args), stage);
         let whole = begun.elapsed();
         let killed = kill_and_finish(&wild, &args, whole);
-        assert!(killed >= KILLS / 4, "{stage}: only {killed} of {KILLS} kills hit a running process");
+        assert!(
+            killed >= KILLS / 4,
+            "{stage}: only {killed} of {KILLS} kills hit a running process"
+        );
         let (calm, wild) = (published(&calm, made), published(&wild, made));
         assert!(!calm.is_empty());
         assert_eq!(calm.keys().collect::<Vec<_>>(), wild.keys().collect::<Vec<_>>(), "{stage}");
@@ -54,7 +57,9 @@ fn published(place: &Place, sub: &str) -> std::collections::BTreeMap<PathBuf, Ve
     let mut files = place.bytes(sub);
     files.retain(|path, _| {
         let name = path.to_string_lossy().into_owned();
-        name.ends_with(".parquet") || name.ends_with("index.json") || name.ends_with(".tsv")
+        name.ends_with(".parquet")
+            || name.ends_with("index.json")
+            || name.ends_with(".tsv")
             || (sub.ends_with("manifests") && name.ends_with(".json") && !name.contains("stamp"))
     });
     files

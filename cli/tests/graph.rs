@@ -52,7 +52,8 @@ fn arrows_point_to_lower_layers_only() {
 #[test]
 fn data_crates_need_neither_libtorch_nor_polars() {
     for package in DATA {
-        let tree = cargo(&["tree", "-p", package, "--edges", "all", "--offline", "--prefix", "none"]);
+        let tree =
+            cargo(&["tree", "-p", package, "--edges", "all", "--offline", "--prefix", "none"]);
         for heavy in ["torch-sys v", "tch v", "polars v"] {
             assert!(!tree.contains(heavy), "{package} pulls {heavy}");
         }
@@ -62,7 +63,8 @@ fn data_crates_need_neither_libtorch_nor_polars() {
 #[test]
 fn a_data_only_binary_needs_neither_libtorch_nor_polars() {
     let args = ["tree", "-p", "etude-cli", "--no-default-features", "--features", "data"];
-    let tree = cargo(&[&args[..], &["--edges", "normal", "--offline", "--prefix", "none"]].concat());
+    let tree =
+        cargo(&[&args[..], &["--edges", "normal", "--offline", "--prefix", "none"]].concat());
     for heavy in ["torch-sys v", "tch v", "polars v"] {
         assert!(!tree.contains(heavy), "etude with `data` alone pulls {heavy}");
     }
@@ -70,7 +72,8 @@ fn a_data_only_binary_needs_neither_libtorch_nor_polars() {
 
 #[test]
 fn there_is_one_arrow_in_the_tree() {
-    let tree = cargo(&["tree", "-p", "etude-cli", "--edges", "normal", "--offline", "--prefix", "none"]);
+    let tree =
+        cargo(&["tree", "-p", "etude-cli", "--edges", "normal", "--offline", "--prefix", "none"]);
     let mut arrows: Vec<_> = tree.lines().filter(|l| l.starts_with("arrow-array v")).collect();
     arrows.sort_unstable();
     arrows.dedup_by_key(|l| l.split(" (").next().unwrap().to_string());

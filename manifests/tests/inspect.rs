@@ -249,19 +249,29 @@ fn a_run_shows_its_best_validation_and_survives_half_a_line() {
     let config = "[run]\nseed = 7\n[data]\nview = \"c_top\"\n[model]\nbackbone = { name = \"vggish\" }\n\
                   [trainer]\nkeep = { best = 1, by = \"mAP\", mode = \"max\" }\n";
     fs::write(dir.path().join("config.toml"), config).unwrap();
-    let log = "{\"kind\":\"train\",\"step\":1,\"loss\":0.7}\n\
-               {\"kind\":\"valid\",\"step\":10,\"scores\":{\"mAP\":0.4,\"ROC-AUC\":0.8}}\n\
-               {\"kind\":\"valid\",\"step\":20,\"scores\":{\"mAP\":0.3,\"ROC-AUC\":0.9}}\n\
-               {\"kind\":\"train\",\"step\":20,\"loss\":0.5}\n{\"kind\":\"tr";
+    let valid = |step: u64, map: f64, best: bool| {
+        serde_json::json!({"row": "valid", "step": step, "epoch": 1, "scores": {"mAP": map, "ROC-AUC": 0.8},
+                           "best": best, "timing": {"wall": 1e9, "seconds": 3.0}})
+    };
+    let step = |step: u64, loss: f64| serde_json::json!({"row": "step", "step": step, "loss": loss, "timing": {"wall": 1e9, "stall": 0.01}});
+    let rows = [step(1, 0.7), valid(10, 0.4, true), valid(20, 0.3, false), step(20, 0.5)];
+    let mut log: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    log.push_str("{\"row\":\"st");
     fs::write(dir.path().join("log.jsonl"), log).unwrap();
-    fs::write(dir.path().join("report.json"), "{\"scores\":{\"mAP\":0.35},\"minutes\":2}").unwrap();
+    let end = "{\"ending\":\"done\",\"minutes\":2.0,\"peak_memory_bytes\":1500000000,\"kept\":[]}";
+    fs::write(dir.path().join("report.json"), end).unwrap();
+    let scores = "{\"split\":\"test\",\"summary\":{\"mAP\":0.35},\"chance\":{\"mAP\":0.06},\
+                  \"published\":{\"mAP\":0.486},\"per_class\":[]}";
+    fs::write(dir.path().join("scores.test.json"), scores).unwrap();
     let Report { text, json } = report(dir.path());
     assert_eq!(json["best"]["step"], 10);
     assert_eq!(json["train"][1]["loss"], 0.5);
-    assert_eq!(json["report"]["scores"]["mAP"], 0.35);
-    for line in ["vggish", "0.8000", "best", "scores.mAP"] {
+    assert_eq!(json["scores"]["test"]["summary"]["mAP"], 0.35);
+    for line in ["vggish", "0.4000", "best\n", "1.50 GB", "2.0 min"] {
         assert!(text.contains(line), "{line:?} is missing in\n{text}");
     }
+    assert!(text.contains("test   mAP      0.3500     0.4860  0.0600"), "{text}");
+    assert!(!text.contains("wall"), "{text}");
 }
 
 #[test]

@@ -100,7 +100,8 @@ fn table(path: &Path, artist_disjoint: bool) -> Result<Outcome> {
     let wrong = findings.iter().any(|f| f.level == Level::Error);
     let sound = if wrong { "" } else { "\n✓ schema, order and hashes are right" };
     let text = format!("{}: {kind}, {rows} rows\n{findings}{sound}", path.display());
-    let value = json!({"path": path, "kind": kind, "rows": rows, "findings": findings_of(&findings)?});
+    let value =
+        json!({"path": path, "kind": kind, "rows": rows, "findings": findings_of(&findings)?});
     Ok(Outcome { wrong, text, value })
 }
 

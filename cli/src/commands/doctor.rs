@@ -177,13 +177,17 @@ fn disk(wanted: &Path) -> Check {
                 works,
                 found: format!("{} free in {}", gib(free), there.display()),
                 advice: (!works).then(|| {
-                    "MTAT takes 36 GB at 24 kHz, MTG-Jamendo 637 GB; set `data` in the config".into()
+                    "MTAT takes 36 GB at 24 kHz, MTG-Jamendo 637 GB; set `data` in the config"
+                        .into()
                 }),
             }
         }
-        Err(e) => {
-            Check { name: "disk", works: false, found: format!("{}: {e}", there.display()), advice: None }
-        }
+        Err(e) => Check {
+            name: "disk",
+            works: false,
+            found: format!("{}: {e}", there.display()),
+            advice: None,
+        },
     }
 }
 

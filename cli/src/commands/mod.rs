@@ -11,6 +11,8 @@ mod doctor;
 mod eval;
 #[cfg(feature = "data")]
 mod ingest;
+#[cfg(feature = "inspect")]
+mod inspect;
 #[cfg(feature = "data")]
 mod mel;
 #[cfg(feature = "data")]
@@ -39,6 +41,9 @@ pub enum Command {
     /// Decode, resample and write Parquet shards
     #[cfg(feature = "data")]
     Shards(shards::Args),
+    /// Look into manifests, shards, runs: counts, label histograms, statuses, leaks, SQL
+    #[cfg(feature = "inspect")]
+    Inspect(inspect::Args),
     /// Verify manifests or shards: digests, schema, order, leaks
     Check(check::Args),
     /// Train an experiment
@@ -72,6 +77,8 @@ impl Command {
             Command::Ingest(args) => ingest::run(args, ui),
             #[cfg(feature = "data")]
             Command::Shards(args) => shards::run(args, ui),
+            #[cfg(feature = "inspect")]
+            Command::Inspect(args) => inspect::run(args, ui),
             Command::Check(args) => check::run(args, ui),
             #[cfg(feature = "torch")]
             Command::Train(args) => train::run(args, ui),

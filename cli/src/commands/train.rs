@@ -51,7 +51,8 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
 }
 
 fn summary(path: &Path, outcome: &Outcome, exp: &Experiment) -> String {
-    let mut text = format!("{}: {} steps in {:.0} s", path.display(), outcome.step, outcome.seconds);
+    let mut text =
+        format!("{}: {} steps in {:.0} s", path.display(), outcome.step, outcome.seconds);
     if let Some(best) = outcome.kept.first() {
         text += &format!(
             ", best {} {:.4} on the validation split at step {}",
@@ -87,9 +88,8 @@ pub fn resolve(runs: &Path, given: &Path, sets: &[String]) -> Result<RunDir> {
     } else {
         given.to_path_buf()
     };
-    RunDir::read(&path).with_context(|| {
-        format!("{} is no run; `etude train` makes one", path.display())
-    })
+    RunDir::read(&path)
+        .with_context(|| format!("{} is no run; `etude train` makes one", path.display()))
 }
 
 #[cfg(test)]

@@ -15,7 +15,14 @@ impl Place {
     pub fn new(dir: &Path, clips: usize, seconds: f64) -> Self {
         let raw = dir.join("data/raw/demo");
         let out = etude()
-            .args(["demo", "--clips", &clips.to_string(), "--seconds", &seconds.to_string(), "--out"])
+            .args([
+                "demo",
+                "--clips",
+                &clips.to_string(),
+                "--seconds",
+                &seconds.to_string(),
+                "--out",
+            ])
             .arg(&raw)
             .output()
             .unwrap();
@@ -92,7 +99,10 @@ fn collect(root: &Path, dir: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
         if path.is_dir() {
             collect(root, &path, files);
         } else {
-            files.insert(path.strip_prefix(root).unwrap().to_path_buf(), std::fs::read(&path).unwrap());
+            files.insert(
+                path.strip_prefix(root).unwrap().to_path_buf(),
+                std::fs::read(&path).unwrap(),
+            );
         }
     }
 }

@@ -1,17 +1,19 @@
 //! A run folder: what was trained, how far it is, how well it does.
 //!
-//! Reads `config.toml`, `log.jsonl` (one object a line, `kind` says which) and `report.json`; each may be missing.
+//! Reads `config.toml`, `log.jsonl` (one object a line; `row` is `step`, `valid` or `event`), `report.json` and
+//! `scores.<split>.json`; each may be missing, and unknown keys are shown as they are.
 
 use super::Report;
 use super::page::Page;
 use crate::error::{Error, Result};
-use crate::table::{Table, count};
+use crate::row::Split;
+use crate::table::{Table, bytes, count, duration};
 use serde_json::{Map, Value};
 use std::fs;
 use std::path::Path;
 
 /// Settings worth a line, and their names in the report.
-const SETTINGS: [(&str, &str); 12] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("data.view", "view"),
     ("data.shards", "shards"),
     ("data.batch", "batch"),
@@ -22,7 +24,6 @@ const SETTINGS: [(&str, &str); 12] = [
     ("objective.kind", "objective"),
     ("optim.kind", "optimizer"),
     ("optim.lr", "learning rate"),
-    ("trainer.steps", "steps"),
     ("run.seed", "seed"),
 ];
 
@@ -45,12 +46,12 @@ pub(super) fn report(dir: &Path) -> Result<Report> {
     let rows: Vec<Map<String, Value>> =
         log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let of = |kind: &str| -> Vec<Map<String, Value>> {
-        rows.iter().filter(|r| r.get("kind").is_some_and(|k| k == kind)).map(flat).collect()
+        rows.iter().filter(|r| r.get("row").is_some_and(|k| k == kind)).map(flat).collect()
     };
-    progress(&mut page, &of("train"));
-    let by = at(&config, "trainer.keep.by").as_str().map(str::to_owned);
-    let lowest = at(&config, "trainer.keep.mode") == "min";
-    validations(&mut page, &of("valid"), by.as_deref(), lowest);
+    outcome(&mut page, dir)?;
+    progress(&mut page, &of("step"));
+    validations(&mut page, &of("valid"));
+    events(&mut page, &of("event"));
     scores(&mut page, dir)?;
     page.set("config", config);
     Ok(page.finish())
@@ -62,62 +63,102 @@ fn progress(page: &mut Page, rows: &[Map<String, Value>]) {
         page.line("  no step logged yet");
         return;
     };
-    let names: Vec<&String> = last.keys().filter(|k| last[*k].is_number()).collect();
     let mut table = Table::new(["", ">first", ">last"]);
-    for name in names {
-        table.row([name.clone(), show(first.get(name).unwrap_or(&Value::Null)), show(&last[name])]);
+    for name in numbers(last) {
+        let from = show(first.get(name).unwrap_or(&Value::Null));
+        table.row([name.strip_prefix("timing.").unwrap_or(name).into(), from, show(&last[name])]);
     }
     page.table("training", &table);
-    page.set("train", Value::from(vec![Value::Object(first.clone()), Value::Object(last.clone())]));
+    page.set("train", vec![Value::Object(first.clone()), Value::Object(last.clone())]);
 }
 
-/// The last validations; the best by the score that decides what is kept is marked.
-fn validations(page: &mut Page, rows: &[Map<String, Value>], by: Option<&str>, lowest: bool) {
-    let score = |row: &Map<String, Value>| {
-        let name =
-            row.keys().find(|k| by.is_some_and(|by| *k == by || k.ends_with(&format!(".{by}"))));
-        let score = name.and_then(|n| row[n].as_f64())?;
-        Some(if lowest { -score } else { score })
-    };
-    let scored = rows.iter().enumerate().filter_map(|(i, r)| Some((i, score(r)?)));
-    // Of equal scores the first one is kept.
-    let best = scored.reduce(|a, b| if b.1 > a.1 { b } else { a }).map(|(i, _)| i);
+/// The last validations; the best state is marked.
+fn validations(page: &mut Page, rows: &[Map<String, Value>]) {
     let Some(last) = rows.last() else { return };
-    let names: Vec<&String> = last.keys().filter(|k| last[*k].is_number()).collect();
-    let mut heads: Vec<String> =
-        names.iter().map(|n| format!(">{}", n.rsplit('.').next().unwrap_or(n))).collect();
-    heads.push(String::new());
+    // A row is marked when it was the best until then: the last of them is the best of all.
+    let best = rows.iter().rposition(|r| r.get("best") == Some(&Value::Bool(true)));
+    let names: Vec<&String> = numbers(last).collect();
+    let short = |name: &str| format!(">{}", name.rsplit('.').next().unwrap_or(name));
+    let heads: Vec<String> = names.iter().map(|n| short(n)).chain([String::new()]).collect();
     let mut table = Table::new(heads.iter().map(String::as_str));
     let from = rows.len().saturating_sub(SHOWN);
     for (i, row) in rows.iter().enumerate().filter(|(i, _)| *i >= from || Some(*i) == best) {
-        let mut cells: Vec<String> =
-            names.iter().map(|n| show(row.get(*n).unwrap_or(&Value::Null))).collect();
-        cells.push(if Some(i) == best { "best".into() } else { String::new() });
-        table.row(cells);
+        let cells = names.iter().map(|n| show(row.get(*n).unwrap_or(&Value::Null)));
+        let mark = if Some(i) == best { "best" } else { "" };
+        table.row(cells.chain([mark.to_owned()]));
     }
     page.table("validation", &table);
     page.set("valid", rows.iter().map(|r| Value::Object(r.clone())).collect::<Vec<_>>());
     page.set("best", best.map(|i| Value::Object(rows[i].clone())));
 }
 
-/// Every number and word of `report.json`.
-fn scores(page: &mut Page, dir: &Path) -> Result<()> {
-    let path = dir.join("report.json");
-    let Some(text) = read(&path)? else { return Ok(()) };
-    let report: Map<String, Value> = serde_json::from_str(&text).map_err(|e| Error::Format {
-        path: format!("{}:{}", path.display(), e.line()),
-        expected: "the report of a run".into(),
-        got: e.to_string(),
-    })?;
-    let mut table = Table::new(["", ">"]);
-    for (name, value) in flat(&report) {
-        if value.is_number() || value.is_string() || value.is_boolean() {
-            table.row([name.clone(), show(&value)]);
-        }
+fn events(page: &mut Page, rows: &[Map<String, Value>]) {
+    let mut table = Table::new([">step", "event", ""]);
+    for row in rows {
+        let cell = |key: &str| row.get(key).map(show).unwrap_or_default();
+        table.row(["step", "event", "text"].map(cell));
     }
-    page.table("report", &table);
+    page.table("events", &table);
+    page.set("events", rows.iter().map(|r| Value::Object(r.clone())).collect::<Vec<_>>());
+}
+
+/// What `report.json` says beside lists.
+fn outcome(page: &mut Page, dir: &Path) -> Result<()> {
+    let Some(report) = object(&dir.join("report.json"))? else { return Ok(()) };
+    let facts: Vec<(String, String)> = flat(&report)
+        .into_iter()
+        .filter(|(_, value)| !value.is_array() && !value.is_null())
+        .map(|(name, value)| {
+            let text = match (value.as_u64(), value.as_f64()) {
+                (Some(n), _) if name.ends_with("bytes") => bytes(n),
+                (_, Some(x)) if name == "minutes" => duration(x * 60.0),
+                _ => show(&value),
+            };
+            (name.replace('_', " "), text)
+        })
+        .collect();
+    page.facts(facts.iter().map(|(name, text)| (name.as_str(), text.clone())));
     page.set("report", Value::Object(report));
     Ok(())
+}
+
+/// The scores of every split that was scored, beside chance and the published ones.
+fn scores(page: &mut Page, dir: &Path) -> Result<()> {
+    let mut table = Table::new(["split", "score", ">this run", ">published", ">chance"]);
+    let mut values = Map::new();
+    for split in Split::ALL {
+        let path = dir.join(format!("scores.{split}.json"));
+        let Some(mut scores) = object(&path)? else { continue };
+        scores.remove("per_class");
+        let none = Map::new();
+        let part = |key: &str| scores.get(key).and_then(Value::as_object).unwrap_or(&none);
+        for (name, value) in part("summary") {
+            let of = |key: &str| part(key).get(name).map(show).unwrap_or_default();
+            let cells =
+                [split.to_string(), name.clone(), show(value), of("published"), of("chance")];
+            table.row(cells);
+        }
+        values.insert(split.name().to_owned(), Value::Object(scores));
+    }
+    page.table("scores", &table);
+    page.set("scores", values);
+    Ok(())
+}
+
+/// Names of the numbers of a row that are worth a column: not the time of day.
+fn numbers(row: &Map<String, Value>) -> impl Iterator<Item = &String> {
+    row.iter().filter(|(name, v)| v.is_number() && *name != "timing.wall").map(|(name, _)| name)
+}
+
+/// A JSON object in a file; `None` if the file is not there.
+fn object(path: &Path) -> Result<Option<Map<String, Value>>> {
+    let Some(text) = read(path)? else { return Ok(None) };
+    let broken = |e: serde_json::Error| Error::Format {
+        path: format!("{}:{}", path.display(), e.line()),
+        expected: "a JSON object".into(),
+        got: e.to_string(),
+    };
+    serde_json::from_str(&text).map(Some).map_err(broken)
 }
 
 /// Nested objects as dotted names.

@@ -44,7 +44,6 @@ pub fn run(args: &Args) -> Result<Vec<Row>> {
     Ok(vec![
         Row::rate(&args.preset, seconds, "s of audio/s", times.clone())
             .note(format!("{} clips of {} s", args.clips, args.clip)),
-        Row::rate(&args.preset, frames, "frames/s", times)
-            .note(format!("{} bands", config.bands)),
+        Row::rate(&args.preset, frames, "frames/s", times).note(format!("{} bands", config.bands)),
     ])
 }

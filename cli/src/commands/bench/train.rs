@@ -53,8 +53,8 @@ pub fn run(args: &Args) -> Result<Vec<Row>> {
     let stop = AtomicBool::new(false);
     let wanted = args.warmup + args.steps + 1;
     let mut watch = Watch { ends: Vec::new(), stall: 0.0, wanted, stop: &stop };
-    let outcome = RunDir::create(&dir)
-        .and_then(|run| etude_train::run(&exp, &run, &mut watch, &stop));
+    let outcome =
+        RunDir::create(&dir).and_then(|run| etude_train::run(&exp, &run, &mut watch, &stop));
     let _ = std::fs::remove_dir_all(&dir);
     outcome?;
     let times: Vec<Duration> =
@@ -63,7 +63,8 @@ pub fn run(args: &Args) -> Result<Vec<Row>> {
         bail!("the run ended after {} steps; lower --warmup", watch.ends.len());
     }
     let clips = exp.data.batch as f64;
-    let note = format!("batches of {clips}, {} steps, stall {:.1} %", times.len(), watch.stall * 100.0);
+    let note =
+        format!("batches of {clips}, {} steps, stall {:.1} %", times.len(), watch.stall * 100.0);
     Ok(vec![
         Row::rate("training", clips, "clips/s", times.clone()).note(&note),
         Row::rate("training", 1.0, "steps/s", times).note(note),
