@@ -286,7 +286,7 @@ impl Catalogue {
             style.bands[band]
                 .seats
                 .iter()
-                .filter(|seat| seat.from <= 0.6)
+                .filter(|seat| seat.from <= 0.5)
                 .map(|seat| seat.family)
                 .collect()
         };

@@ -34,7 +34,7 @@ const STAMP: &str = "etude-demo.json";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Annotated clips, 16 or more; from 240 on every tag has positives in every split.
+    /// Annotated clips, 16 or more; from 240 on every instrument and metre is played in every split.
     pub clips: usize,
     /// The same seed gives the same bytes.
     pub seed: u64,

@@ -107,7 +107,7 @@ pub(super) const AMBIENT: &[Band] = &[
         &[
             seat(Pad, Chords, 0.0, 0.0),
             seat(Texture, Ambience(Place::Wind), -5.0, 0.0),
-            seat(Bells, Melody, -3.0, 0.6),
+            seat(Bells, Melody, -3.0, 0.0),
         ],
     ),
     band(
@@ -310,7 +310,7 @@ pub(super) const DOWNTEMPO: &[Band] = &[
             seat(Kit, Drums, -1.0, 0.4),
             seat(Sub, Bass(Walk::Root), -3.0, 0.3),
             seat(Pad, Chords, -5.0, 0.0),
-            seat(Bells, Melody, -4.0, 0.5),
+            seat(Bells, Melody, -4.0, 0.3),
         ],
     ),
     band(
