@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::nn::Scope;
 use crate::peft::Linear;
 use crate::weights::NameMap;
-use crate::{musicfm, vggish};
+use crate::{mert, musicfm, vggish};
 
 /// What a backbone takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,6 +94,8 @@ pub enum BackboneConfig {
     /// MusicFM at 25 Hz.
     #[serde(rename = "musicfm")]
     MusicFm(musicfm::Config),
+    /// MERT with 95 or 330 million parameters.
+    Mert(mert::Config),
 }
 
 impl BackboneConfig {
@@ -105,6 +107,7 @@ impl BackboneConfig {
         Ok(match self {
             BackboneConfig::Vggish(cfg) => Box::new(vggish::Vggish::new(vs, cfg)?),
             BackboneConfig::MusicFm(cfg) => Box::new(musicfm::MusicFm::new(vs, cfg)?),
+            BackboneConfig::Mert(cfg) => Box::new(mert::Mert::new(vs, cfg)?),
         })
     }
 
@@ -113,6 +116,7 @@ impl BackboneConfig {
         match self {
             BackboneConfig::Vggish(_) => vggish::NAME,
             BackboneConfig::MusicFm(_) => musicfm::NAME,
+            BackboneConfig::Mert(_) => mert::NAME,
         }
     }
 
@@ -122,6 +126,7 @@ impl BackboneConfig {
         let names = match self {
             BackboneConfig::Vggish(_) => NameMap::new(),
             BackboneConfig::MusicFm(cfg) => musicfm::names(cfg),
+            BackboneConfig::Mert(cfg) => mert::names(cfg),
         };
         let names = match self.published_head() {
             Some((head, _)) => names.rename(&format!("{head}."), &format!("head.{head}.")),
@@ -134,7 +139,7 @@ impl BackboneConfig {
     pub fn published_head(&self) -> Option<(&'static str, f64)> {
         match self {
             BackboneConfig::Vggish(_) => Some(vggish::HEAD),
-            BackboneConfig::MusicFm(_) => None,
+            BackboneConfig::MusicFm(_) | BackboneConfig::Mert(_) => None,
         }
     }
 

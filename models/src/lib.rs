@@ -10,6 +10,7 @@ pub mod conformer;
 mod error;
 mod heads;
 pub mod masked;
+pub mod mert;
 mod model;
 pub mod musicfm;
 pub mod nn;

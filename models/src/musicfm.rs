@@ -236,13 +236,6 @@ impl Residual {
 pub(crate) fn names(cfg: &Config) -> NameMap {
     NameMap::new()
         .strip("model.")
-        .replace(
-            "pos_conv_embed.conv.parametrizations.weight.original0",
-            "pos_conv_embed.conv.weight_g",
-        )
-        .replace(
-            "pos_conv_embed.conv.parametrizations.weight.original1",
-            "pos_conv_embed.conv.weight_v",
-        )
+        .weight_norm("pos_conv_embed.conv")
         .skip_from("conformer.layers.", cfg.layers)
 }

@@ -12,7 +12,7 @@ use etude_models::vggish::{self, Preset};
 use etude_models::weights::{TensorFile, write};
 use etude_models::{
     BackboneConfig, Error, FrozenStats, HeadConfig, LinearHead, MlpHead, Model, ModelConfig,
-    PublishedHead, Tuning, musicfm,
+    PublishedHead, Tuning, mert, musicfm,
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -42,6 +42,10 @@ fn backbones() -> Vec<Bench> {
     let vgg = vggish::Config { preset: Preset::Limited, channels: 4, input: None };
     let json = std::fs::read_to_string(fixture("musicfm/config.json")).unwrap();
     let musicfm = BackboneConfig::MusicFm(musicfm::Config::from_json(&json).unwrap());
+    let mert = |kind| {
+        let json = std::fs::read_to_string(fixture(&format!("mert/{kind}/config.json"))).unwrap();
+        BackboneConfig::Mert(mert::Config::from_json(&json).unwrap())
+    };
     let mlp = HeadConfig::Mlp(MlpHead { hidden: None, dropout: 0.0 });
     vec![
         Bench {
@@ -53,7 +57,21 @@ fn backbones() -> Vec<Bench> {
             input: wave(32_768),
             encoder: false,
         },
-        Bench { cfg: model(musicfm, mlp, "musicfm/weights"), input: wave(12_000), encoder: true },
+        Bench {
+            cfg: model(musicfm, mlp.clone(), "musicfm/weights"),
+            input: wave(12_000),
+            encoder: true,
+        },
+        Bench {
+            cfg: model(mert("base"), mlp.clone(), "mert/base/weights"),
+            input: wave(6_000),
+            encoder: true,
+        },
+        Bench {
+            cfg: model(mert("large"), mlp, "mert/large/weights"),
+            input: wave(6_000),
+            encoder: true,
+        },
     ]
 }
 
@@ -75,7 +93,8 @@ fn tunings() -> Vec<Promise> {
         promise(Tuning::Full(Full {}), true, false, |_| true),
         promise(Tuning::Probe(Probe {}), true, false, |_| false),
         promise(Tuning::Adapter(Adapter { bottleneck: 3 }), true, false, |n| {
-            n.contains("_adapter.") || n.contains("_layer_norm.")
+            let of_mert = n.starts_with("encoder.layers.") && n.contains(".layer_norm.");
+            n.contains("_adapter.") || n.contains("_layer_norm.") || of_mert
         }),
         promise(Tuning::Lora(Lora::default()), true, true, |n| n.contains(".lora_")),
         promise(
@@ -111,7 +130,8 @@ fn pairs() -> Vec<(String, Bench, Promise)> {
     for promise in tunings() {
         for bench in backbones() {
             if bench.encoder || matches!(promise.tuning, Tuning::Full(_) | Tuning::Probe(_)) {
-                let name = format!("{:?} on {}", promise.tuning, bench.cfg.backbone.name());
+                let weights = bench.cfg.weights.as_ref().unwrap();
+                let name = format!("{:?} on {}", promise.tuning, weights.display());
                 let promise = Promise { tuning: promise.tuning.clone(), ..promise };
                 out.push((name, bench, promise));
             }
@@ -294,24 +314,34 @@ fn starting_values_follow_seed_and_name_only() {
 
 #[test]
 fn trainable_counts_of_the_published_width_are_the_published_ones() {
-    // per conformer layer; the layer count and the front end do not matter, so both are small
-    let backbone = musicfm::Config { layers: 1, conv_channels: 1, ..Default::default() };
-    let cfg = ModelConfig {
-        weights: None,
-        ..model(BackboneConfig::MusicFm(backbone), HeadConfig::Mlp(MlpHead::default()), "")
-    };
-    for (tuning, count) in [
-        (Tuning::Probe(Probe {}), 0),
-        (Tuning::Adapter(Adapter::default()), 109_616),
-        (Tuning::Lora(Lora::default()), 67_584),
-        (Tuning::BitFit(BitFit::default()), 18_432),
-        (Tuning::BitFit(BitFit { conv: true, ..BitFit::default() }), 19_456),
-        (Tuning::Ssf(Ssf::default()), 31_744),
-        (Tuning::Prefix(Prefixes::default()), 1_608_192),
+    // per encoder layer; the layer count and the front end do not matter, so both are small
+    let musicfm = musicfm::Config { layers: 1, conv_channels: 1, ..Default::default() };
+    let mert = mert::Config { layers: 1, conv_channels: 1, ..Default::default() };
+    let mlp = HeadConfig::Mlp(MlpHead::default());
+    let bitfit = |conv| Tuning::BitFit(BitFit { conv, ..BitFit::default() });
+    for (backbone, head, counts) in [
+        (
+            BackboneConfig::MusicFm(musicfm),
+            1_100_850,
+            [109_616, 67_584, 18_432, 19_456, 31_744, 1_608_192],
+        ),
+        (BackboneConfig::Mert(mert), 629_042, [53_792, 27_648, 8_448, 8_448, 13_824, 1_206_272]),
     ] {
-        let model = Model::build(&cfg, &tuning, 50, Device::Cpu, 0).unwrap();
-        let trained = model.trainable().iter().map(|(_, t)| t.numel()).sum::<usize>();
-        assert_eq!(trained, 1_100_850 + count, "{tuning:?}");
+        let cfg = ModelConfig { weights: None, ..model(backbone, mlp.clone(), "") };
+        let tunings = [
+            Tuning::Adapter(Adapter::default()),
+            Tuning::Lora(Lora::default()),
+            bitfit(false),
+            bitfit(true),
+            Tuning::Ssf(Ssf::default()),
+            Tuning::Prefix(Prefixes::default()),
+        ];
+        let probe = (Tuning::Probe(Probe {}), 0);
+        for (tuning, count) in tunings.into_iter().zip(counts).chain([probe]) {
+            let model = Model::build(&cfg, &tuning, 50, Device::Cpu, 0).unwrap();
+            let trained = model.trainable().iter().map(|(_, t)| t.numel()).sum::<usize>();
+            assert_eq!(trained, head + count, "{tuning:?} on {}", cfg.backbone.name());
+        }
     }
 }
 
@@ -372,6 +402,12 @@ fn configurations_name_what_is_wrong_with_them() {
     let cfg =
         model("backbone = { name = 'vggish', preset = 'ccml' }\nhead = { kind = 'published' }");
     assert_eq!(cfg.unwrap().backbone, BackboneConfig::Vggish(vggish::Config::preset(Preset::Ccml)));
+    let cfg =
+        model("backbone = { name = 'mert', preset = '330m', layers = 6 }\nhead = { kind = 'mlp' }");
+    let BackboneConfig::Mert(mert) = cfg.unwrap().backbone else { panic!() };
+    assert_eq!((mert.layers, mert.dim, mert.norm_first), (6, 1024, true));
     let text = model("backbone = { name = 'musicfm', depth = 6 }\nhead = { kind = 'mlp' }");
+    assert!(text.unwrap_err().to_string().contains("unknown field `depth`"));
+    let text = model("backbone = { name = 'mert', depth = 6 }\nhead = { kind = 'mlp' }");
     assert!(text.unwrap_err().to_string().contains("unknown field `depth`"));
 }

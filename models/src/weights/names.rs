@@ -37,6 +37,14 @@ impl NameMap {
         self
     }
 
+    /// Reads the weight norm of the module whose name ends in `module` in either of PyTorch's spellings, as the older:
+    /// `weight_g` the lengths, `weight_v` the direction.
+    pub fn weight_norm(self, module: &str) -> Self {
+        let newer = |n| format!("{module}.parametrizations.weight.original{n}");
+        self.replace(&newer(0), &format!("{module}.weight_g"))
+            .replace(&newer(1), &format!("{module}.weight_v"))
+    }
+
     /// Leaves out names that begin with `prefix`: the report lists them as skipped, not as extra.
     pub fn skip(mut self, prefix: &str) -> Self {
         self.rules.push(Rule::Skip(prefix.to_owned()));
@@ -83,7 +91,7 @@ mod tests {
     fn rules_apply_in_order_and_layers_above_the_depth_are_left_out() {
         let map = NameMap::new()
             .strip("model.")
-            .replace("parametrizations.weight.original0", "weight_g")
+            .weight_norm("conv")
             .skip("quantizer")
             .skip_from("layers.", 6);
         assert_eq!(map.apply("model.layers.5.w").as_deref(), Some("layers.5.w"));
@@ -93,5 +101,6 @@ mod tests {
         assert_eq!(map.apply("model.quantizer_0.codebook"), None);
         let g = map.apply("model.conv.parametrizations.weight.original0");
         assert_eq!(g.as_deref(), Some("conv.weight_g"));
+        assert_eq!(map.apply("conv.weight_v").as_deref(), Some("conv.weight_v"));
     }
 }

@@ -1,0 +1,125 @@
+//! Seven convolutions from samples to frames: 320 samples a step, 400 samples behind each frame, no padding, no biases.
+//! Letters: B batch, T samples, C channels, N = (T - 400) / 320 + 1 frames.
+
+use tch::{Tensor, no_grad_guard};
+
+use crate::error::{Error, Result};
+use crate::nn::{Activation, Conv1d, Conv1dSizes, Init, Scope};
+use crate::peft::{Role, Term};
+
+/// Taps of each layer.
+pub(super) const KERNELS: [i64; 7] = [10, 3, 3, 3, 3, 2, 2];
+/// Stride of each layer.
+pub(super) const STRIDES: [i64; 7] = [5, 2, 2, 2, 2, 2, 2];
+/// Samples from one frame to the next: the product of the strides.
+pub(super) const STRIDE: i64 = 320;
+/// Samples that one frame depends on, the statistics of the first layer's norm aside.
+const FIELD: i64 = 400;
+const EPS: f64 = 1e-5;
+
+/// The convolutions. Where they do not train no gradient passes through them, not even to a wave that asks for one.
+#[derive(Debug)]
+pub struct Extractor {
+    layers: Vec<ConvLayer>,
+    trains: bool,
+}
+
+impl Extractor {
+    /// Variables under `conv_layers.<n>`.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn new(vs: &Scope, channels: i64) -> Result<Self> {
+        let layer = |(i, (&kernel, &stride))| {
+            let inp = if i == 0 { 1 } else { channels };
+            let sizes = Conv1dSizes {
+                inp,
+                out: channels,
+                kernel,
+                stride,
+                padding: 0,
+                groups: 1,
+                bias: false,
+            };
+            ConvLayer::new(&(vs / "conv_layers" / i), sizes, i == 0)
+        };
+        let layers: Vec<ConvLayer> =
+            KERNELS.iter().zip(&STRIDES).enumerate().map(layer).collect::<Result<_>>()?;
+        // all parameters have one role, so all of them train or none
+        let trains =
+            layers.iter().filter_map(|l| l.norm.as_ref()).any(|n| n.weight.requires_grad());
+        Ok(Self { layers, trains })
+    }
+
+    /// The layers, first to last.
+    pub fn layers(&self) -> &[ConvLayer] {
+        &self.layers
+    }
+
+    /// wave [B, T] -> [B, C, N]
+    ///
+    /// # Errors
+    /// When the wave has another shape or is shorter than one frame.
+    pub fn forward(&self, wave: &Tensor) -> Result<Tensor> {
+        let size = wave.size();
+        if !matches!(size.as_slice(), [_, time] if *time >= FIELD) {
+            return Err(Error::Shape {
+                place: "convolutions on the wave".to_owned(),
+                expected: format!("wave [B, T] with T of at least {FIELD}"),
+                got: format!("{size:?}"),
+            });
+        }
+        let _frozen = (!self.trains).then(no_grad_guard);
+        let mut x = wave.f_unsqueeze(1)?; // [B, 1, T]
+        for layer in &self.layers {
+            x = layer.forward(&x)?;
+        }
+        Ok(x)
+    }
+}
+
+/// Convolution, in the first layer a norm per channel, GELU.
+#[derive(Debug)]
+pub struct ConvLayer {
+    conv: Conv1d,
+    norm: Option<ChannelNorm>,
+}
+
+impl ConvLayer {
+    fn new(vs: &Scope, sizes: Conv1dSizes, norm: bool) -> Result<Self> {
+        let norm = norm.then(|| ChannelNorm::new(&(vs / "layer_norm"), sizes.out)).transpose()?;
+        Ok(Self { conv: Conv1d::new(&(vs / "conv"), Role::Front, sizes)?, norm })
+    }
+
+    /// x [B, C, T] -> [B, C', (T - kernel) / stride + 1]
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let x = self.conv.forward(x)?;
+        match &self.norm {
+            Some(norm) => Activation::Gelu.forward(&norm.forward(&x)?),
+            None => Activation::Gelu.forward(&x),
+        }
+    }
+}
+
+/// Group normalisation with one group per channel: mean 0 and variance 1 over the clip's whole time axis, then weight
+/// and bias; eps 1e-5. Silence put behind a clip therefore changes every frame of it.
+#[derive(Debug)]
+pub struct ChannelNorm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl ChannelNorm {
+    fn new(vs: &Scope, channels: i64) -> Result<Self> {
+        let param =
+            |name, value, term| vs.param(name, &[channels], Init::Const(value), Role::Front, term);
+        let weight = param("weight", 1.0, Term::Weight)?;
+        Ok(Self { weight, bias: param("bias", 0.0, Term::Bias)? })
+    }
+
+    /// x [B, C, T] -> [B, C, T]
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let channels = self.weight.size()[0];
+        Ok(x.f_group_norm(channels, Some(&self.weight), Some(&self.bias), EPS, true)?)
+    }
+}
