@@ -74,7 +74,7 @@ impl Mert {
         &self.encoder
     }
 
-    /// extractor's output [B, C, N] -> what enters the encoder [B, N, D]
+    /// extractor's output `[B, C, N]` -> what enters the encoder `[B, N, D]`
     pub fn project(&self, features: &Tensor, train: bool) -> Result<Tensor> {
         let rows = self.layer_norm.forward(&features.f_transpose(1, 2)?)?; // [B, N, C]
         self.dropout.forward(&self.projection.forward(&rows, train)?, train)
@@ -110,7 +110,7 @@ impl Backbone for Mert {
     }
 }
 
-/// wave [B, T] -> each row with mean 0 and variance 1 (over its T samples, not T - 1)
+/// wave `[B, T]` -> each row with mean 0 and variance 1 (over its T samples, not T - 1)
 fn normalise(wave: &Tensor) -> Result<Tensor> {
     let time = [-1i64].as_slice();
     let centred = wave.f_sub(&wave.f_mean_dim(time, true, None::<Kind>)?)?;

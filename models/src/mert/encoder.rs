@@ -42,8 +42,10 @@ impl Encoder {
         })
     }
 
-    /// x [B, N, D] -> hidden state number `layer` [B, N, D]. Number 0 is the input with positions in it, number n what
-    /// layer n - 1 gives; with the norm first the last one has the encoder's layer norm on top, otherwise number 0 has.
+    /// x `[B, N, D]` -> hidden state number `layer` `[B, N, D]`
+    ///
+    /// Number 0 is the input with positions in it, number n what layer n - 1 gives; with the norm first the last one has
+    /// the encoder's layer norm on top, otherwise number 0 has. Nothing above it is computed.
     pub fn forward(&self, x: &Tensor, layer: usize, train: bool) -> Result<Tensor> {
         let mut x = x.f_add(&self.positional.forward(x)?)?;
         if !self.norm_first {
@@ -109,15 +111,17 @@ impl Positional {
         })
     }
 
-    /// g v / |v| [D, D / G, K], with |v| over all channels of a tap
+    /// g v / |v| `[D, D / G, K]`, with |v| over all channels of a tap
     pub fn weight(&self) -> Result<Tensor> {
         let v = &self.direction;
         let lengths = v.f_norm_scalaropt_dim_dtype(2.0, [0i64, 1].as_slice(), true, Kind::Float)?; // [1, 1, K]
         Ok(v.f_mul(&self.length.f_div(&lengths)?)?)
     }
 
-    /// x [B, N, D] -> [B, N, D], before it is added to x. On a CPU float32 under mixed precision too: for eight
-    /// or fewer channels a group libtorch 2.11 adds up bfloat16 wrongly there, and this is 3 % of the work.
+    /// x `[B, N, D]` -> `[B, N, D]`, before it is added to x
+    ///
+    /// On a CPU float32 under mixed precision too: for eight or fewer channels a group libtorch 2.11 adds up bfloat16
+    /// wrongly there, and this is 3 % of the work.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (frames, taps) = (x.size()[1], self.direction.size()[2]);
         let on_cpu = x.device() == Device::Cpu;
@@ -185,7 +189,7 @@ impl EncoderLayer {
         })
     }
 
-    /// x [B, N, D] -> [B, N, D]
+    /// x `[B, N, D]` -> `[B, N, D]`
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         if self.norm_first {
             let x = self.attend(x, &self.layer_norm.forward(x)?, train)?;

@@ -56,7 +56,7 @@ impl Extractor {
         &self.layers
     }
 
-    /// wave [B, T] -> [B, C, N]
+    /// wave `[B, T]` -> `[B, C, N]`
     ///
     /// # Errors
     /// When the wave has another shape or is shorter than one frame.
@@ -91,7 +91,7 @@ impl ConvLayer {
         Ok(Self { conv: Conv1d::new(&(vs / "conv"), Role::Front, sizes)?, norm })
     }
 
-    /// x [B, C, T] -> [B, C', (T - kernel) / stride + 1]
+    /// x `[B, C, T]` -> `[B, C', (T - kernel) / stride + 1]`
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = self.conv.forward(x)?;
         match &self.norm {
@@ -117,7 +117,7 @@ impl ChannelNorm {
         Ok(Self { weight, bias: param("bias", 0.0, Term::Bias)? })
     }
 
-    /// x [B, C, T] -> [B, C, T]
+    /// x `[B, C, T]` -> `[B, C, T]`
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let channels = self.weight.size()[0];
         Ok(x.f_group_norm(channels, Some(&self.weight), Some(&self.bias), EPS, true)?)
