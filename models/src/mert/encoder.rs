@@ -44,8 +44,8 @@ impl Encoder {
 
     /// x `[B, N, D]` -> hidden state number `layer` `[B, N, D]`
     ///
-    /// Number 0 is the input with positions in it, number n what layer n - 1 gives; with the norm first the last one has
-    /// the encoder's layer norm on top, otherwise number 0 has. Nothing above it is computed.
+    /// Number 0 is the input with positions in it, number n what layer n - 1 gives; with the norm first the last one
+    /// has the encoder's layer norm on top, otherwise number 0 has. Nothing above it is computed.
     pub fn forward(&self, x: &Tensor, layer: usize, train: bool) -> Result<Tensor> {
         let mut x = x.f_add(&self.positional.forward(x)?)?;
         if !self.norm_first {
