@@ -5,13 +5,19 @@
 mod arbitrary;
 
 use arbitrary::{tracks, views};
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use etude_manifests::{
     Error, Source, Split, Status, TableMeta, Track, View, read_tracks, read_tracks_meta, read_view,
     write_tracks, write_view,
 };
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn meta() -> TableMeta {
     TableMeta {
@@ -214,6 +220,64 @@ fn a_description_of_other_labels_is_a_mismatch() {
     fs::write(dir.path().join("v.json"), json).unwrap();
     let err = read_view(&dir.path().join("v.parquet")).unwrap_err();
     assert!(matches!(&err, Error::Mismatch { what, .. } if what == "hash of the view"), "{err}");
+}
+
+/// A table as another tool might write it: these text columns and an empty list of warnings.
+fn foreign(dir: &tempfile::TempDir, columns: &[(&str, Option<&str>)], warnings: bool) -> PathBuf {
+    let mut arrays: Vec<(&str, ArrayRef)> = columns
+        .iter()
+        .map(|(name, value)| (*name, Arc::new(StringArray::from(vec![*value])) as ArrayRef))
+        .collect();
+    if warnings {
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        lists.append(true);
+        arrays.push(("warnings", Arc::new(lists.finish())));
+    }
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        arrays.into_iter().map(|(name, array)| (name, array, true)),
+    )
+    .unwrap();
+    let pairs = [("etude.kind", "tracks"), ("etude.version", "1")];
+    let pairs = pairs.map(|(k, v)| KeyValue::new(k.to_owned(), v.to_owned()));
+    let properties =
+        WriterProperties::builder().set_key_value_metadata(Some(pairs.to_vec())).build();
+    let out = fs::File::create(file(dir)).unwrap();
+    let mut writer = ArrowWriter::try_new(out, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    file(dir)
+}
+
+const NEEDED: [(&str, Option<&str>); 5] = [
+    ("dataset", Some("c")),
+    ("key", Some("c:1")),
+    ("clip_id", Some("1")),
+    ("path", Some("1.mp3")),
+    ("status", Some("ok")),
+];
+
+#[test]
+fn optional_columns_may_be_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(read_tracks(&foreign(&dir, &NEEDED, true)).unwrap(), [one_track()]);
+}
+
+#[test]
+fn required_columns_may_not_be_missing_empty_or_odd() {
+    let dir = tempfile::tempdir().unwrap();
+    let says = |columns: &[(&str, Option<&str>)], warnings| {
+        read_tracks(&foreign(&dir, columns, warnings)).unwrap_err().to_string()
+    };
+    let text = says(&NEEDED, false);
+    assert!(text.ends_with("expected a column `warnings`, got none"), "{text}");
+    let mut columns = NEEDED;
+    columns[3].1 = None;
+    let text = says(&columns, true);
+    assert!(text.ends_with("expected a value in column `path` of row 0, got null"), "{text}");
+    columns = NEEDED;
+    columns[4].1 = Some("fine");
+    let text = says(&columns, true);
+    assert!(text.ends_with("expected a status in column `status` of row 0, got `fine`"), "{text}");
 }
 
 #[test]

@@ -145,6 +145,16 @@ fn labels(page: &mut Page, frame: &Frame, about: &Description) -> Result<()> {
         n => format!(" (the {n} rarest left out)"),
     };
     page.table(&format!("positives per class{more}"), &table);
+    let without: Vec<String> = Split::ALL
+        .into_iter()
+        .filter(|s| totals[*s as usize] > 0)
+        .map(|s| (s, counts.iter().filter(|c| c[s as usize] == 0).count() as u64))
+        .filter(|(_, n)| *n > 0)
+        .map(|(s, n)| format!("{} in {s}", count(n)))
+        .collect();
+    if !without.is_empty() {
+        page.line(&format!("  classes without a positive: {}", without.join(", ")));
+    }
     let values = counts
         .iter()
         .zip(&about.vocab.classes)
