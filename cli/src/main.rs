@@ -25,8 +25,10 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Libraries speak only when asked: what matters of their complaints is in the reports.
+    let filter = std::env::var("ETUDE_LOG").unwrap_or_else(|_| "off".into());
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_env("ETUDE_LOG"))
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .init();
     let ui = ui::Ui { json: cli.json, quiet: cli.quiet };

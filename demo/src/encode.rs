@@ -144,8 +144,12 @@ fn flac(samples: &[f32], format: &Format, bits: u16) -> Result<Vec<u8>, String> 
         usize::from(bits),
         format.rate as usize,
     );
-    let stream = flacenc::encode_with_fixed_block_size(&config, source, config.block_size)
+    let block = config.block_size;
+    let mut stream = flacenc::encode_with_fixed_block_size(&config, source, block)
         .map_err(|why| format!("{why:?}"))?;
+    // The encoder counts the short last block as the smallest; RFC 9639 leaves it out, and decoders that see two sizes
+    // take the stream for one of variable blocks.
+    stream.stream_info_mut().set_block_sizes(block, block).map_err(|why| format!("{why:?}"))?;
     let mut sink = flacenc::bitsink::ByteSink::new();
     stream.write(&mut sink).map_err(|why| format!("{why:?}"))?;
     Ok(sink.into_inner())

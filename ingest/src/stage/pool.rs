@@ -1,17 +1,17 @@
 //! Work on many threads, results in order.
 //!
 //! Items come in units (a unit is what becomes one file). A few units are open at a time, each with a thread of its own
-//! that takes the unit's results in order; the workers serve the open units in turn. What a unit sees never depends on
-//! the number of threads. Results that wait are bounded by number and by bytes: an item is begun only when there is room
-//! for it, in order within its unit, so the item a unit waits for is always under way.
+//! that sends its items to the workers' bounded queue and takes the results in order. What a unit sees never depends on
+//! the number of threads. An item is sent only when there is room for it, by number and by bytes, in order within its
+//! unit; so the item a unit waits for is always under way, and a reply never waits.
 
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often a waiting thread looks whether the user wants to stop.
+/// How often a waiting thread looks whether the run has ended.
 const POLL: Duration = Duration::from_millis(50);
 
 /// Bounds of a run.
@@ -21,8 +21,14 @@ pub(super) struct Bounds {
     pub threads: usize,
     /// Units open at a time.
     pub lanes: usize,
-    /// Bytes that items under way or waiting may take together; one larger item runs alone.
+    /// Bytes that items under way or waiting may take together; in each open unit, one larger item runs alone.
     pub bytes: u64,
+}
+
+/// An item on its way to a worker, and where its result goes.
+struct Job<R> {
+    item: usize,
+    reply: Sender<(usize, R)>,
 }
 
 /// Runs `work` on every item of every unit and hands each unit's results in order to `sink`. Returns whether everything
@@ -37,212 +43,159 @@ pub(super) fn run<S, R: Send, E: Send>(
     sink: impl Fn(usize, &mut Feed<R>) -> Result<(), E> + Sync,
 ) -> Result<bool, E> {
     let lanes = bounds.lanes.clamp(1, units.len().max(1));
-    let desk = Desk {
-        units,
-        window: bounds.threads.max(1) * 2,
-        bytes: bounds.bytes,
-        stop,
-        state: Mutex::new(State {
-            lanes: (0..lanes).map(|_| Lane::default()).collect(),
-            next_unit: 0,
-            turn: 0,
-            used: 0,
-            halted: false,
-        }),
-        changed: Condvar::new(),
-    };
-    let error: Mutex<Option<E>> = Mutex::new(None);
+    let threads = bounds.threads.max(1);
+    let end = End { stop, failed: AtomicBool::new(false) };
+    let (jobs, queue) = bounded::<Job<R>>(threads);
+    let (errors, error) = bounded(lanes);
+    let (waiting, next_unit) = bounded(units.len());
+    for unit in 0..units.len() {
+        // There is room for all of them, and this function holds the other end.
+        let _ = waiting.send(unit);
+    }
+    drop(waiting);
     std::thread::scope(|scope| {
-        for lane in 0..lanes {
-            let (desk, sink, error) = (&desk, &sink, &error);
+        for _ in 0..lanes {
+            let (jobs, next_unit, errors) = (jobs.clone(), next_unit.clone(), errors.clone());
+            let (end, cost, sink) = (&end, &cost, &sink);
             scope.spawn(move || {
-                let _alarm = Alarm(desk);
-                while let Some(unit) = desk.open(lane) {
-                    let mut feed = Feed { desk, lane, held: 0, end: units[unit].end };
+                let _alarm = Alarm(end);
+                while let (false, Ok(unit)) = (end.is_near(), next_unit.try_recv()) {
+                    let window = threads * 2;
+                    let mut feed = Feed {
+                        jobs: &jobs,
+                        cost,
+                        end,
+                        replies: bounded(window),
+                        window,
+                        bytes: bounds.bytes / lanes as u64,
+                        used: 0,
+                        held: 0,
+                        begun: units[unit].start,
+                        consumed: units[unit].start,
+                        stop_at: units[unit].end,
+                        early: BTreeMap::new(),
+                    };
                     if let Err(e) = sink(unit, &mut feed) {
-                        error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
-                        desk.halt();
+                        let _ = errors.try_send(e);
+                        end.failed.store(true, Ordering::Relaxed);
                     }
                 }
             });
         }
-        for _ in 0..bounds.threads.max(1) {
-            let (desk, cost, worker, work) = (&desk, &cost, &worker, &work);
+        for _ in 0..threads {
+            let (queue, end, worker, work) = (queue.clone(), &end, &worker, &work);
             scope.spawn(move || {
-                let _alarm = Alarm(desk);
+                let _alarm = Alarm(end);
                 let mut state = worker();
-                while let Some(job) = desk.take(cost) {
-                    let result = work(&mut state, job.item);
-                    desk.hand_in(&job, result);
+                // The queue ends when the last lane is done.
+                for job in queue {
+                    if !end.is_near() {
+                        let result = work(&mut state, job.item);
+                        let _ = job.reply.send((job.item, result)); // a unit that failed takes no more
+                    }
                 }
             });
         }
+        drop((jobs, queue));
     });
-    match error.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(e) => Err(e),
-        None => Ok(!stop.load(Ordering::Relaxed)),
+    match error.try_recv() {
+        Ok(e) => Err(e),
+        Err(_) => Ok(!stop.load(Ordering::Relaxed)),
     }
 }
 
 /// Results of one unit, in order.
 pub(super) struct Feed<'a, R> {
-    desk: &'a Desk<'a, R>,
-    lane: usize,
+    jobs: &'a Sender<Job<R>>,
+    cost: &'a (dyn Fn(usize) -> u64 + Sync),
+    end: &'a End<'a>,
+    replies: (Sender<(usize, R)>, Receiver<(usize, R)>),
+    /// Items that may be under way or waiting.
+    window: usize,
+    /// Bytes they may take.
+    bytes: u64,
+    /// Bytes they take.
+    used: u64,
     /// Bytes of the result handed out last.
     held: u64,
-    end: usize,
+    /// Items below were sent to the workers.
+    begun: usize,
+    /// Items below were handed out.
+    consumed: usize,
+    stop_at: usize,
+    /// Results before their turn.
+    early: BTreeMap<usize, R>,
 }
 
 impl<R> Feed<'_, R> {
     /// Index of the next item and its result; `None` when the unit is complete or the run was stopped. The room of the
     /// result before is given back, so it should be gone by now.
     pub fn next(&mut self) -> Option<(usize, R)> {
-        let mut state = self.desk.lock();
-        state.used -= std::mem::take(&mut self.held);
-        self.desk.changed.notify_all();
-        loop {
-            let lane = &mut state.lanes[self.lane];
-            let item = lane.consumed;
-            if item == self.end {
-                return None;
-            }
-            if let Some((cost, result)) = lane.ready.remove(&item) {
-                lane.consumed += 1;
-                self.held = cost;
-                self.desk.changed.notify_all();
+        self.used -= std::mem::take(&mut self.held);
+        while self.consumed < self.stop_at && !self.end.is_near() {
+            self.send();
+            if let Some(result) = self.early.remove(&self.consumed) {
+                let item = self.consumed;
+                self.consumed += 1;
+                self.held = (self.cost)(item);
                 return Some((item, result));
             }
-            if self.desk.is_halted(&state) {
-                return None;
+            if let Ok((item, result)) = self.replies.1.recv_timeout(POLL) {
+                self.early.insert(item, result);
             }
-            state = self.desk.wait(state);
         }
+        None
     }
 
     /// Whether every result of the unit was handed out.
     pub fn is_complete(&self) -> bool {
-        self.desk.lock().lanes[self.lane].consumed == self.end
-    }
-}
-
-impl<R> Drop for Feed<'_, R> {
-    fn drop(&mut self) {
-        self.desk.lock().used -= self.held;
-        self.desk.changed.notify_all();
-    }
-}
-
-struct Desk<'a, R> {
-    units: &'a [Range<usize>],
-    window: usize,
-    bytes: u64,
-    stop: &'a AtomicBool,
-    state: Mutex<State<R>>,
-    changed: Condvar,
-}
-
-struct State<R> {
-    lanes: Vec<Lane<R>>,
-    next_unit: usize,
-    /// Lane that is served next.
-    turn: usize,
-    /// Bytes of items under way or waiting.
-    used: u64,
-    halted: bool,
-}
-
-/// An open unit: items below `next` were begun, items below `consumed` handed to the sink.
-struct Lane<R> {
-    next: usize,
-    end: usize,
-    consumed: usize,
-    ready: BTreeMap<usize, (u64, R)>,
-}
-
-struct Job {
-    lane: usize,
-    item: usize,
-    cost: u64,
-}
-
-impl<R> Default for Lane<R> {
-    fn default() -> Self {
-        Self { next: 0, end: 0, consumed: 0, ready: BTreeMap::new() }
-    }
-}
-
-impl<R> Desk<'_, R> {
-    /// The next unit for a lane that is done with its last one.
-    fn open(&self, lane: usize) -> Option<usize> {
-        let mut state = self.lock();
-        if self.is_halted(&state) || state.next_unit == self.units.len() {
-            return None;
-        }
-        let unit = state.next_unit;
-        state.next_unit += 1;
-        let Range { start, end } = self.units[unit];
-        state.lanes[lane] = Lane { next: start, end, consumed: start, ready: BTreeMap::new() };
-        self.changed.notify_all();
-        Some(unit)
+        self.consumed == self.stop_at
     }
 
-    /// The next item, once there is room for it; `None` when there is nothing left to begin.
-    fn take(&self, cost: &impl Fn(usize) -> u64) -> Option<Job> {
-        let mut state = self.lock();
-        loop {
-            let all_begun = state.lanes.iter().all(|l| l.next == l.end);
-            if self.is_halted(&state) || (all_begun && state.next_unit == self.units.len()) {
-                self.changed.notify_all();
-                return None;
+    /// Sends items as long as there is room for them; waits for the workers only if they have none of this unit's.
+    fn send(&mut self) {
+        while self.begun < self.stop_at && self.begun - self.consumed < self.window {
+            let cost = (self.cost)(self.begun);
+            if self.used > 0 && self.used.saturating_add(cost) > self.bytes {
+                return;
             }
-            let n = state.lanes.len();
-            let open = |l: &Lane<R>| l.next < l.end && l.next - l.consumed < self.window;
-            let lane = (0..n).map(|i| (state.turn + i) % n).find(|&i| open(&state.lanes[i]));
-            if let Some(lane) = lane {
-                let item = state.lanes[lane].next;
-                let cost = cost(item);
-                if state.used == 0 || state.used.saturating_add(cost) <= self.bytes {
-                    state.used += cost;
-                    state.lanes[lane].next += 1;
-                    state.turn = (lane + 1) % n;
-                    return Some(Job { lane, item, cost });
+            let job = Job { item: self.begun, reply: self.replies.0.clone() };
+            let sent = match self.jobs.try_send(job) {
+                Err(TrySendError::Full(job)) if self.begun == self.consumed => {
+                    self.jobs.send_timeout(job, POLL).is_ok()
                 }
+                other => other.is_ok(),
+            };
+            if !sent {
+                return;
             }
-            state = self.wait(state);
+            self.used += cost;
+            self.begun += 1;
         }
     }
+}
 
-    fn hand_in(&self, job: &Job, result: R) {
-        let mut state = self.lock();
-        state.lanes[job.lane].ready.insert(job.item, (job.cost, result));
-        self.changed.notify_all();
-    }
+/// Why a run may end before its work is done.
+struct End<'a> {
+    /// The user's wish.
+    stop: &'a AtomicBool,
+    /// A sink returned an error, or a thread panicked.
+    failed: AtomicBool,
+}
 
-    fn halt(&self) {
-        self.lock().halted = true;
-        self.changed.notify_all();
-    }
-
-    fn is_halted(&self, state: &State<R>) -> bool {
-        state.halted || self.stop.load(Ordering::Relaxed)
-    }
-
-    fn wait<'s>(&self, state: MutexGuard<'s, State<R>>) -> MutexGuard<'s, State<R>> {
-        self.changed.wait_timeout(state, POLL).unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<R>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl End<'_> {
+    fn is_near(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed)
     }
 }
 
 /// Ends the run if its thread panics; without it the others would wait for ever.
-struct Alarm<'a, R>(&'a Desk<'a, R>);
+struct Alarm<'a>(&'a End<'a>);
 
-impl<R> Drop for Alarm<'_, R> {
+impl Drop for Alarm<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.halt();
+            self.0.failed.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -251,6 +204,7 @@ impl<R> Drop for Alarm<'_, R> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicU64, AtomicUsize};
 
     const UNITS: [Range<usize>; 5] = [0..17, 17..18, 18..18, 18..60, 60..100];
