@@ -20,7 +20,8 @@ pub struct Args {
 
 /// What was looked at, and what was found.
 struct Outcome {
-    wrong: bool,
+    /// The first thing that is wrong.
+    wrong: Option<String>,
     text: String,
     value: Value,
 }
@@ -37,12 +38,12 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     } else {
         vec![table(&args.path, args.artist_disjoint)?]
     };
-    let wrong = outcomes.iter().any(|o| o.wrong);
+    let wrong = outcomes.iter().find_map(|o| o.wrong.as_ref());
     let text: Vec<&str> = outcomes.iter().map(|o| o.text.trim_end()).collect();
     let values: Vec<&Value> = outcomes.iter().map(|o| &o.value).collect();
-    ui.result(&text.join("\n\n"), &json!({"wrong": wrong, "checked": values}))?;
-    if wrong {
-        eprintln!("error: {} is not sound, see above", args.path.display());
+    ui.result(&text.join("\n\n"), &json!({"wrong": wrong.is_some(), "checked": values}))?;
+    if let Some(first) = wrong {
+        eprintln!("error: {} is not sound: {first}", args.path.display());
         return Ok(ExitCode::from(FAILED));
     }
     Ok(exit(false))
@@ -82,7 +83,7 @@ fn shard_set(dir: &Path) -> Result<Outcome> {
         "path": dir, "kind": "shards", "files": files, "tracks": tracks, "refused": refused,
         "damage": damage,
     });
-    Ok(Outcome { wrong: !damage.is_empty(), text, value })
+    Ok(Outcome { wrong: damage.into_iter().next(), text, value })
 }
 
 fn table(path: &Path, artist_disjoint: bool) -> Result<Outcome> {
@@ -97,8 +98,8 @@ fn table(path: &Path, artist_disjoint: bool) -> Result<Outcome> {
         let findings = etude_manifests::check_view(&view, &tracks, artist_disjoint);
         ("view", view.examples.len(), findings)
     };
-    let wrong = findings.iter().any(|f| f.level == Level::Error);
-    let sound = if wrong { "" } else { "\n✓ schema, order and hashes are right" };
+    let wrong = findings.iter().find(|f| f.level == Level::Error).map(|f| f.text.clone());
+    let sound = if wrong.is_some() { "" } else { "\n✓ schema, order and hashes are right" };
     let text = format!("{}: {kind}, {rows} rows\n{findings}{sound}", path.display());
     let value =
         json!({"path": path, "kind": kind, "rows": rows, "findings": findings_of(&findings)?});
