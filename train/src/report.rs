@@ -22,6 +22,7 @@ pub(crate) fn start(exp: &Experiment, dir: &RunDir, setup: &Setup) -> Result<()>
     let torch = etude_aten::facts()?;
     dir.note_versions(&[
         ("etude", env!("CARGO_PKG_VERSION").to_owned()),
+        ("rustc", env!("ETUDE_RUSTC").trim_start_matches("rustc ").to_owned()),
         ("libtorch", torch.version),
         ("device", format!("{:?}", setup.device)),
         ("threads", torch.threads.to_string()),
