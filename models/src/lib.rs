@@ -15,6 +15,7 @@ mod model;
 pub mod musicfm;
 pub mod nn;
 pub mod peft;
+mod precision;
 pub mod quantizer;
 pub mod vggish;
 pub mod weights;
@@ -26,4 +27,5 @@ pub use heads::{
 };
 pub use model::{FrozenStats, Model, ModelConfig};
 pub use peft::{Method, Tuning};
+pub use precision::Precision;
 pub use weights::{LoadReport, NameMap};

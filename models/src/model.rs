@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::backbone::{Backbone, BackboneConfig, Layer};
 use crate::error::{At, Error, Result};
 use crate::heads::{Head, HeadConfig};
 use crate::nn::{Part, Scope, Store, Variable};
 use crate::peft::Tuning;
+use crate::precision::Precision;
 use crate::weights::{self, LoadReport};
 
 /// How the frozen part of a network behaves while the rest trains.
@@ -56,6 +57,8 @@ pub struct Model {
     pub vs: Store,
     /// How the weight file fitted; `None` when there was none.
     pub loaded: Option<LoadReport>,
+    /// What [`Model::logits`] computes in; float32 as built.
+    pub precision: Precision,
     layer: Layer,
 }
 
@@ -108,16 +111,19 @@ impl Model {
         for linear in backbone.linears() {
             linear.settle()?;
         }
-        Ok(Self { backbone, head, vs, loaded, layer })
+        Ok(Self { backbone, head, vs, loaded, precision: Precision::F32, layer })
     }
 
-    /// x as the backbone's [`crate::Spec::input`] says -> logits `[B, C]`
+    /// x as the backbone's [`crate::Spec::input`] says -> logits `[B, C]`, float32
     ///
     /// # Errors
     /// When the input has another shape or length than the model takes.
     pub fn logits(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let _cast = self.precision.enter(self.vs.device())?;
         let hidden = self.backbone.hidden(x, self.layer, train)?;
-        self.head.forward(&hidden, train).at(|| format!("head, hidden {:?}", hidden.size()))
+        let logits = self.head.forward(&hidden, train);
+        let logits = logits.at(|| format!("head, hidden {:?}", hidden.size()))?;
+        Ok(logits.f_to_kind(Kind::Float)?)
     }
 
     /// What training changes by gradient, sorted by name; same storage.

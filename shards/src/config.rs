@@ -21,6 +21,8 @@ pub struct LoaderConfig {
     pub drop_last: bool,
     /// Another order in every epoch (yes); otherwise in order of the keys. Training only.
     pub shuffle: bool,
+    /// End an epoch after this many batches, whatever is left of its order (none). Training only.
+    pub epoch_batches: Option<u64>,
 }
 
 impl Default for LoaderConfig {
@@ -32,6 +34,7 @@ impl Default for LoaderConfig {
             prefetch_bytes: 256 << 20,
             drop_last: false,
             shuffle: true,
+            epoch_batches: None,
         }
     }
 }
@@ -46,6 +49,7 @@ impl LoaderConfig {
         match self {
             Self { batch: 0, .. } => zero("batch"),
             Self { threads: 0, .. } => zero("threads"),
+            Self { epoch_batches: Some(0), .. } => zero("epoch_batches"),
             _ => self.crop.check(),
         }
     }

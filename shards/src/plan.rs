@@ -32,7 +32,7 @@ pub(crate) struct Plan {
     examples: Vec<Item>,
     /// Where the samples of each example begin, and their number at the end; only if a track gives several.
     windows: Option<Vec<u64>>,
-    /// Samples of an epoch, those that `drop_last` leaves out not counted.
+    /// Samples of an epoch, those that `drop_last` and `epoch_batches` leave out not counted.
     samples: u64,
     /// Samples of an epoch, all.
     all_samples: u64,
@@ -85,6 +85,8 @@ impl Plan {
                 got: format!("{all_samples} samples in batches of {batch}"),
             });
         }
+        let limit = cfg.epoch_batches.filter(|_| endless);
+        let limit = limit.map_or(u64::MAX, |n| n.saturating_mul(batch));
         let plan = Self {
             kind: index.spec().kind,
             crop: cfg.crop,
@@ -96,7 +98,7 @@ impl Plan {
             reader,
             examples,
             windows,
-            samples: all_samples - drop,
+            samples: (all_samples - drop).min(limit),
             all_samples,
         };
         Ok((plan, refused))

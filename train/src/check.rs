@@ -54,6 +54,9 @@ fn check_optim(optim: &OptimConfig, no: &mut impl FnMut(bool, String)) {
     if let Some(clip) = optim.clip {
         no(positive(clip), format!("optim.clip: expected above 0, or no such key, got {clip}"));
     }
+    if let Some(ratio) = optim.lora_plus_ratio {
+        no(positive(ratio), format!("optim.lora_plus_ratio: expected above 0, got {ratio}"));
+    }
     for g in &optim.groups {
         let text = format!("optim.groups: {}: expected a lr_scale of 0 or more", g.prefix);
         no(decay(g.lr_scale), text);
@@ -121,6 +124,8 @@ fn check_trainer(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
     let lengths = [
         ("steps", t.steps),
         ("epochs", t.epochs),
+        ("accumulate", Some(t.accumulate)),
+        ("epoch_batches", t.epoch_batches),
         ("validate_steps", t.validate_steps),
         ("save_steps", Some(t.save_steps)),
         ("log_steps", Some(t.log_steps)),
@@ -178,6 +183,9 @@ trainer = { steps = 10 }
             ),
             ("optim.schedule={ kind = 'staged', stages = [] }", "expected at least one"),
             ("trainer.epochs=3", "trainer: expected either `steps` or `epochs`"),
+            ("trainer.accumulate=0", "trainer.accumulate: expected at least 1, got 0"),
+            ("trainer.epoch_batches=0", "trainer.epoch_batches: expected at least 1, got 0"),
+            ("optim.lora_plus_ratio=0", "optim.lora_plus_ratio: expected above 0, got 0"),
             ("trainer.log_steps=0", "trainer.log_steps: expected at least 1, got 0"),
             ("trainer.keep.by=map", "expected one of mAP, ROC-AUC, loss, got \"map\""),
             ("trainer.keep.by=loss", "loss is better when lower; expected \"min\""),

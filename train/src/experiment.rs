@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::objective::ObjectiveConfig;
 use crate::optim::OptimConfig;
 use crate::stopping::{Mode, StoppingConfig};
-use etude_models::{ModelConfig, Tuning};
+use etude_models::{ModelConfig, Precision, Tuning};
 use etude_shards::{Crop, LoaderConfig, Tail};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ pub struct DataConfig {
     pub shards: String,
     /// What one training sample is.
     pub crop: Crop,
-    /// Samples per step.
+    /// Samples per batch.
     pub batch: usize,
     /// Where manifests and shards are.
     #[serde(default = "data_dir")]
@@ -98,6 +98,15 @@ pub struct TrainerConfig {
     /// Length of the training in epochs; this or `steps`.
     #[serde(default)]
     pub epochs: Option<u64>,
+    /// Batches per step: their gradients are averaged as if they were one batch.
+    #[serde(default = "one")]
+    pub accumulate: u64,
+    /// Batches after which an epoch ends at the latest; the next one begins with a new order.
+    #[serde(default)]
+    pub epoch_batches: Option<u64>,
+    /// `f32`, or `bf16` for products, convolutions and attention: in training, validation and scoring.
+    #[serde(default)]
+    pub precision: Precision,
     /// Steps between validations; after every epoch when left out.
     #[serde(default)]
     pub validate_steps: Option<u64>,
@@ -159,6 +168,10 @@ fn auto() -> String {
 
 fn data_dir() -> PathBuf {
     PathBuf::from("data")
+}
+
+fn one() -> u64 {
+    1
 }
 
 fn two() -> usize {
@@ -244,7 +257,16 @@ impl Experiment {
     pub fn train_loader(&self) -> LoaderConfig {
         let DataConfig { batch, crop, threads, prefetch_mb, drop_last, .. } = self.data;
         let prefetch_bytes = prefetch_mb * 1_000_000;
-        LoaderConfig { batch, crop, threads, prefetch_bytes, drop_last, shuffle: true }
+        let epoch_batches = self.trainer.epoch_batches;
+        LoaderConfig {
+            batch,
+            crop,
+            threads,
+            prefetch_bytes,
+            drop_last,
+            shuffle: true,
+            epoch_batches,
+        }
     }
 
     /// How whole tracks are read, window by window.

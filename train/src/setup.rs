@@ -47,7 +47,9 @@ pub(crate) fn build_model(
     if !weights {
         cfg.weights = None;
     }
-    Ok(Model::build(&cfg, &exp.tuning, outputs, device, exp.run.seed)?)
+    let mut model = Model::build(&cfg, &exp.tuning, outputs, device, exp.run.seed)?;
+    model.precision = exp.trainer.precision;
+    Ok(model)
 }
 
 /// Whether the shards hold what the model takes.

@@ -89,6 +89,30 @@ fn a_run_stopped_anywhere_and_resumed_is_the_run_that_was_not() {
 }
 
 #[test]
+fn a_run_of_joined_batches_and_limited_epochs_is_resumed_exactly() {
+    let _turn = common::turn();
+    let tmp = tempfile::tempdir().unwrap();
+    common::corpus(tmp.path(), [14, 4, 2]);
+    let sets = [
+        "data.batch=2",
+        "trainer.accumulate=2",
+        "trainer.epoch_batches=5",
+        "trainer.precision=bf16",
+        "trainer.epochs=3",
+    ];
+    let exp = common::experiment(tmp.path(), &sets);
+    let whole = tmp.path().join("whole");
+    interrupted(&exp, &whole, &[]);
+    let rows = untimed(&whole);
+    assert_eq!(rows.iter().filter(|r| matches!(r, Row::Step { .. })).count(), 9);
+    for plan in [vec![2], vec![3, 4], vec![1, 5, 8]] {
+        let path = tmp.path().join(format!("{plan:?}"));
+        interrupted(&exp, &path, &plan);
+        assert_eq!(untimed(&path), rows, "stopped at {plan:?}");
+    }
+}
+
+#[test]
 fn a_damaged_checkpoint_is_passed_over_for_the_one_before_with_the_same_end() {
     let _turn = common::turn();
     let tmp = tempfile::tempdir().unwrap();

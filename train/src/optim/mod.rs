@@ -31,6 +31,8 @@ pub struct OptimConfig {
     pub clip: Option<f64>,
     /// Parameters with a rate of their own; the first prefix that fits counts.
     pub groups: Vec<GroupConfig>,
+    /// LoRA+ (arXiv:2402.12354): multiplies the rate of LoRA's B matrices; the same rate for all when left out.
+    pub lora_plus_ratio: Option<f64>,
 }
 
 /// Parameters whose names start alike, with their own share of the rate.
@@ -104,7 +106,12 @@ impl Rule {
 impl OptimConfig {
     /// The rate multiplier of a parameter.
     pub fn lr_scale(&self, name: &str) -> f64 {
-        self.groups.iter().find(|g| name.starts_with(&g.prefix)).map_or(1.0, |g| g.lr_scale)
+        let group = self.groups.iter().find(|g| name.starts_with(&g.prefix));
+        let scale = group.map_or(1.0, |g| g.lr_scale);
+        match self.lora_plus_ratio {
+            Some(ratio) if name.ends_with(".lora_B") => scale * ratio,
+            _ => scale,
+        }
     }
 }
 
@@ -123,13 +130,14 @@ impl TryFrom<toml::Table> for OptimConfig {
         let schedule = take(&mut table, "schedule")?.unwrap_or_default();
         let clip = take(&mut table, "clip")?;
         let groups = take(&mut table, "groups")?.unwrap_or_default();
+        let lora_plus_ratio = take(&mut table, "lora_plus_ratio")?;
         let rule = toml::Value::Table(table).try_into::<Rule>().map_err(|e| {
             format!(
-                "optim: {} (beside `kind`, `lr`, `schedule`, `clip` and `groups`)",
+                "optim: {} (beside `kind`, `lr`, `schedule`, `clip`, `groups` and `lora_plus_ratio`)",
                 e.to_string().trim()
             )
         })?;
-        Ok(Self { rule, lr, schedule, clip, groups })
+        Ok(Self { rule, lr, schedule, clip, groups, lora_plus_ratio })
     }
 }
 
@@ -191,6 +199,17 @@ mod tests {
         assert_eq!(cfg.rule, Rule::Adam(AdamConfig { weight_decay: 1e-5, ..Default::default() }));
         assert_eq!((cfg.lr, cfg.clip), (1e-3, Some(1.0)));
         assert_eq!((cfg.lr_scale("head.0.weight"), cfg.lr_scale("layers.0")), (10.0, 1.0));
+    }
+
+    #[test]
+    fn lora_plus_moves_b_faster_and_nothing_else() {
+        let cfg = parse("kind = 'adamw'\nlr = 1e-4\nlora_plus_ratio = 16").unwrap();
+        let layer = "conformer.layers.0.self_attn.linear_q";
+        assert_eq!(cfg.lr_scale(&format!("{layer}.lora_B")), 16.0);
+        for name in ["lora_A", "weight", "bias"] {
+            assert_eq!(cfg.lr_scale(&format!("{layer}.{name}")), 1.0, "{name}");
+        }
+        assert_eq!(cfg.lr_scale("head.proj.0.bias"), 1.0);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use etude_shards::{Batch, Loader};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tch::Tensor;
 
 /// How a run ended, and what it reached.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,20 +118,15 @@ impl Trainer<'_> {
                 self.save()?;
             }
             self.enter_stage(log)?;
-            let (batch, waited) = self.next_batch()?;
+            let (batches, waited) = self.next_batches()?;
             tch::manual_seed(step_seed(self.exp.run.seed, self.state.step));
             let lr = self.schedule.at(self.state.step, self.epoch());
-            let (loss, extras) = self.setup.objective.loss(&self.setup.model, &batch)?;
             self.optim.zero_grad();
-            loss.f_backward()?;
+            let (loss, extras) = self.backward(&batches)?;
             let norm = clip_grad_norm(self.optim.params(), self.exp.optim.clip)?;
             self.optim.step(lr)?;
             self.state.step += 1;
-            self.state.loader = batch.after;
-            self.state.samples += batch.keys.len() as u64;
-            self.meter.step(batch.keys.len(), waited);
-            self.window.push(self.state.step, &batch.keys, loss.detach(), norm);
-            self.loader.recycle(batch);
+            self.end_step(batches, waited, loss, norm);
             if self.state.step.is_multiple_of(self.exp.trainer.log_steps) {
                 self.log_step(lr, &extras, log)?;
             }
@@ -151,7 +147,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let cfg = exp.train_loader();
         let mut loader = Loader::train(&setup.index, &setup.view, &cfg, exp.run.seed)?;
-        let steps_per_epoch = loader.batches_per_epoch();
+        let steps_per_epoch = loader.batches_per_epoch().div_ceil(exp.trainer.accumulate);
         let epochs = exp.trainer.epochs.unwrap_or_default();
         let steps = exp.trainer.steps.unwrap_or(epochs * steps_per_epoch);
         let mut schedule = Schedule::new(&exp.optim.schedule, exp.optim.lr, steps);
@@ -198,11 +194,42 @@ impl<'a> Trainer<'a> {
         self.state.step / self.steps_per_epoch
     }
 
-    fn next_batch(&mut self) -> Result<(Batch, Duration)> {
+    /// The batches of the next step, and how long they took to come; the last step of an epoch takes what is left.
+    fn next_batches(&mut self) -> Result<(Vec<Batch>, Duration)> {
         let begun = Instant::now();
-        match self.loader.next() {
-            Some(batch) => Ok((batch?, begun.elapsed())),
-            None => Err(Error::NoBatch { step: self.state.step + 1 }),
+        let done = self.state.step % self.steps_per_epoch * self.exp.trainer.accumulate;
+        let left = self.loader.batches_per_epoch() - done;
+        let mut batches = Vec::new();
+        for _ in 0..left.min(self.exp.trainer.accumulate) {
+            let batch = self.loader.next();
+            batches.push(batch.ok_or(Error::NoBatch { step: self.state.step + 1 })??);
+        }
+        Ok((batches, begun.elapsed()))
+    }
+
+    /// Gradients of the mean loss over all samples of the batches; that loss, and the extras of the last batch.
+    fn backward(&self, batches: &[Batch]) -> Result<(Tensor, Extras)> {
+        let samples: usize = batches.iter().map(|b| b.keys.len()).sum();
+        let (mut sum, mut last) = (Tensor::from(0f32).f_to(self.setup.device)?, Extras::new());
+        for batch in batches {
+            let (loss, extras) = self.setup.objective.loss(&self.setup.model, batch)?;
+            let share = loss.f_mul_scalar(batch.keys.len() as f64 / samples as f64)?;
+            share.f_backward()?;
+            sum = sum.f_add(&share.detach())?;
+            last = extras;
+        }
+        Ok((sum, last))
+    }
+
+    /// Counts a step that has been taken.
+    fn end_step(&mut self, batches: Vec<Batch>, waited: Duration, loss: Tensor, norm: Tensor) {
+        let keys: Vec<String> = batches.iter().flat_map(|b| b.keys.clone()).collect();
+        self.state.samples += keys.len() as u64;
+        self.meter.step(keys.len(), waited);
+        self.window.push(self.state.step, &keys, loss, norm);
+        for batch in batches {
+            self.state.loader = batch.after;
+            self.loader.recycle(batch);
         }
     }
 
