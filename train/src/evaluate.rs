@@ -26,6 +26,10 @@ pub struct Evaluation {
     pub run: PathBuf,
     /// What was scored.
     pub view: String,
+    /// Hash of who is in which split.
+    pub split_hash: String,
+    /// Hash of the class names in order.
+    pub vocab_hash: String,
     /// Part of the view.
     pub split: Split,
     /// Steps the scored state was trained for.
@@ -104,6 +108,8 @@ pub fn evaluate(
     let found = Evaluation {
         run: dir.path().to_path_buf(),
         view: setup.view.name.clone(),
+        split_hash: setup.identity.split_hash.clone(),
+        vocab_hash: setup.identity.vocab_hash.clone(),
         split,
         step,
         loss: predicted.loss,
