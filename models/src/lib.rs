@@ -16,6 +16,7 @@ pub mod musicfm;
 pub mod nn;
 pub mod peft;
 mod precision;
+mod pretrained;
 pub mod quantizer;
 pub mod vggish;
 pub mod weights;
@@ -28,4 +29,5 @@ pub use heads::{
 pub use model::{FrozenStats, Model, ModelConfig};
 pub use peft::{Method, Tuning};
 pub use precision::Precision;
+pub use pretrained::{Pretrained, import};
 pub use weights::{LoadReport, NameMap};

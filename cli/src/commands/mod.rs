@@ -9,6 +9,8 @@ mod demo;
 mod doctor;
 #[cfg(feature = "torch")]
 mod eval;
+#[cfg(feature = "torch")]
+mod import;
 #[cfg(feature = "data")]
 mod ingest;
 #[cfg(feature = "inspect")]
@@ -52,6 +54,9 @@ pub enum Command {
     /// Score a run
     #[cfg(feature = "torch")]
     Eval(eval::Args),
+    /// Turn a published checkpoint into a model folder; nothing in the file is ever run
+    #[cfg(feature = "torch")]
+    Import(import::Args),
     /// Metrics from tensors `scores` and `labels`
     #[cfg(feature = "torch")]
     Score(score::Args),
@@ -84,6 +89,8 @@ impl Command {
             Command::Train(args) => train::run(args, ui),
             #[cfg(feature = "torch")]
             Command::Eval(args) => eval::run(args, ui),
+            #[cfg(feature = "torch")]
+            Command::Import(args) => import::run(args, ui),
             #[cfg(feature = "torch")]
             Command::Score(args) => score::run(args, ui),
             #[cfg(feature = "data")]

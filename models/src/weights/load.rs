@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use tch::{Tensor, no_grad_guard};
 
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::nn::{Part, Store, Variable};
 use crate::weights::{NameMap, WeightFile};
 
 /// A tensor whose shape in the file is not the model's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Misshapen {
     /// Our name.
     pub name: String,
@@ -23,7 +24,7 @@ pub struct Misshapen {
 }
 
 /// How the names and shapes of a file fit a model.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct LoadReport {
     /// The file, or what the tensors came from.
     pub source: PathBuf,
