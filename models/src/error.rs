@@ -53,6 +53,14 @@ pub enum Error {
         /// What would work.
         hint: String,
     },
+    /// Something a tuning method cannot be asked for.
+    #[error("tuning: {method} {cannot}")]
+    Cannot {
+        /// The method.
+        method: &'static str,
+        /// What cannot be done, why, and what can.
+        cannot: String,
+    },
     /// Names or shapes of a weight file that do not fit the model. All of them at once; nothing was loaded.
     #[error("{0}")]
     Names(Box<LoadReport>),

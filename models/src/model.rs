@@ -47,6 +47,16 @@ pub struct ModelConfig {
     pub frozen_stats: FrozenStats,
 }
 
+impl ModelConfig {
+    /// The backbone's settings with what is stored beside its weight file.
+    pub(crate) fn backbone_as_built(&self) -> Result<BackboneConfig> {
+        match &self.weights {
+            Some(weights) => self.backbone.beside(&weight_file(weights)?),
+            None => Ok(self.backbone.clone()),
+        }
+    }
+}
+
 /// A model ready to train or to predict.
 pub struct Model {
     /// From audio to hidden states.

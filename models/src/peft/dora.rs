@@ -47,6 +47,11 @@ impl Turned {
     }
 }
 
+/// A weight `[out, in]` with rows of the lengths m `[out]`.
+pub(crate) fn stretched(turned: &Tensor, magnitude: &Tensor) -> Result<Tensor> {
+    Ok(turned.f_mul(&magnitude.f_div(&lengths(turned)?)?.f_unsqueeze(1)?)?)
+}
+
 /// W `[out, in]` -> length of each row `[out]`
 fn lengths(weight: &Tensor) -> Result<Tensor> {
     Ok(weight.f_norm_scalaropt_dim_dtype(2.0, [1i64].as_slice(), false, Kind::Float)?)
@@ -64,7 +69,7 @@ impl Delta for Turned {
 
     fn merge(&self, base: &Base) -> Result<Base> {
         let turned = base.matrix()?.f_add(&self.low_rank.matrix()?)?;
-        base.with(&turned.f_mul(&self.stretch(base)?.f_unsqueeze(1)?)?, base.bias_copy())
+        base.with(&stretched(&turned, &self.magnitude)?, base.bias_copy())
     }
 
     fn settle(&self, base: &Base) -> Result<()> {

@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use crate::error::Result;
 use crate::nn::{Init, Scope};
-use crate::peft::{Delta, Site, Term};
+use crate::peft::{Delta, Role, Site, Term};
 
 /// Weight and bias of a layer as published.
 #[derive(Debug)]
@@ -45,6 +45,7 @@ impl Base {
 #[derive(Debug)]
 pub struct Linear {
     name: String,
+    role: Role,
     base: Base,
     delta: Option<Box<dyn Delta>>,
 }
@@ -63,7 +64,8 @@ impl Linear {
 
     fn build(vs: &Scope, site: Site, shape: &[i64], bias: Option<Tensor>) -> Result<Self> {
         let weight = vs.param("weight", shape, Init::fan_in(site.inp), site.role, Term::Weight)?;
-        Ok(Self { name: vs.name(""), base: Base { weight, bias }, delta: vs.linear(&site)? })
+        let (name, role) = (vs.name(""), site.role);
+        Ok(Self { name, role, base: Base { weight, bias }, delta: vs.linear(&site)? })
     }
 
     /// x `[.., in]` -> `[.., out]`
@@ -72,6 +74,16 @@ impl Linear {
             Some(delta) => delta.forward(&self.base, x, train),
             None => self.base.forward(x),
         }
+    }
+
+    /// Its dotted name.
+    pub fn name(&self) -> &str {
+        self.name.trim_end_matches('.')
+    }
+
+    /// What it does in the network.
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// Lets a change that starts from the published weights see them.

@@ -125,6 +125,15 @@ impl Target {
 }
 
 impl Lora {
+    /// Factor of an update of that rank.
+    pub(crate) fn scale(&self, rank: i64) -> f64 {
+        match self.scaling {
+            Scaling::Constant => self.alpha,
+            Scaling::Rank => self.alpha / rank as f64,
+            Scaling::RootRank => self.alpha / (rank as f64).sqrt(),
+        }
+    }
+
     /// The update of one layer; `None` where the method has none.
     pub(crate) fn at(&self, site: &Site, vs: &Scope) -> Result<Option<LowRank>> {
         let rank = match site.role {
@@ -136,17 +145,12 @@ impl Lora {
         if rank == 0 || !self.targets.iter().any(|t| t.is(site.role)) {
             return Ok(None);
         }
-        let scale = match self.scaling {
-            Scaling::Constant => self.alpha,
-            Scaling::Rank => self.alpha / rank as f64,
-            Scaling::RootRank => self.alpha / (rank as f64).sqrt(),
-        };
         let param =
             |name, shape: &[i64], init| vs.param(name, shape, init, Role::Other, Term::Weight);
         Ok(Some(LowRank {
             a: param("lora_A", &[rank, site.inp], Init::fan_in(site.inp))?,
             b: param("lora_B", &[site.out, rank], Init::Const(0.0))?, // so training starts at the published model
-            scale,
+            scale: self.scale(rank),
             dropout: Dropout::new(vs, self.dropout),
         }))
     }

@@ -17,6 +17,7 @@ mod ssf;
 pub use adapter::Adapter;
 pub use bitfit::BitFit;
 pub use dora::Dora;
+pub(crate) use dora::stretched;
 pub use full::Full;
 pub use ia3::Ia3;
 pub use linear::{Base, Linear};
@@ -270,6 +271,15 @@ impl Tuning {
             Tuning::BitFit(m) => m,
             Tuning::Ssf(m) => m,
             Tuning::Ia3(m) => m,
+        }
+    }
+
+    /// Why what was tuned cannot be folded into the weights of the published network; `None` where it can.
+    pub(crate) fn no_fold(&self) -> Option<&'static str> {
+        match self {
+            Tuning::Adapter(_) => Some("its bottlenecks are layers that the network does not have"),
+            Tuning::Prefix(_) => Some("its keys and values are no weights of the network"),
+            _ => None,
         }
     }
 
