@@ -1,7 +1,8 @@
 //! Tasks, metrics, prediction.
 //!
 //! A [`Task`] says what a model's outputs mean, what they cost and how they are scored; [`predict`] runs a model over
-//! windows of every track of a split; [`score`] turns the predictions into [`Scores`].
+//! windows of every track of a split; [`score`] turns the predictions into [`Scores`]; [`windows`] is for one recording
+//! outside any corpus.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 mod error;
@@ -12,6 +13,7 @@ mod predictions;
 mod table;
 mod task;
 pub mod tasks;
+mod windows;
 
 pub use error::{Error, Result};
 pub use inputs::{Inputs, inputs};
@@ -19,3 +21,4 @@ pub use predict::{Predictions, predict, score};
 pub use predictions::{score_file, write_predictions};
 pub use table::score_table;
 pub use task::{ClassScores, Scorer, Scores, Task, TaskConfig};
+pub use windows::{Windowed, windows};

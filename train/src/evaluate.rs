@@ -10,10 +10,10 @@ use crate::objective::Objective;
 use crate::run_dir::RunDir;
 use crate::setup::{Setup, build_model};
 use crate::trainer::scoring_pace;
-use etude_eval::{Scores, predict, score, write_predictions};
+use etude_eval::{Scores, Windowed, predict, score, windows, write_predictions};
 use etude_manifests::Split;
-use etude_models::{Model, Tuning};
-use etude_shards::Loader;
+use etude_models::{Input, Model, Tuning};
+use etude_shards::{Loader, LoaderConfig};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -77,6 +77,36 @@ impl Trained {
         let model = build_model(&experiment, objective.outputs(), device, weights)?;
         let step = restore_best(dir, &model)?;
         Ok(Self { experiment, identity, objective, model, step })
+    }
+
+    /// Samples per second of the waves the model takes, Hz.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for a model that takes spectrogram frames.
+    pub fn rate(&self) -> Result<u32> {
+        let spec = self.model.backbone.spec();
+        match spec.input {
+            Input::Wave { rate } => Ok(rate),
+            Input::Frames { bands, frame_rate } => Err(Error::Mismatch {
+                what: "input".to_owned(),
+                left: "audio files hold waves".to_owned(),
+                right: format!(
+                    "{} takes {bands} bands at {frame_rate} frames per second",
+                    spec.name
+                ),
+                hint: "score it on shards of frames with `etude eval`".to_owned(),
+            }),
+        }
+    }
+
+    /// What the model says about one recording, a wave at [`Trained::rate`], in the windows of the experiment's
+    /// `[eval]`. `name` is what errors call it.
+    ///
+    /// # Errors
+    /// For an empty wave, and an output that is no number.
+    pub fn hear(&self, name: &str, wave: &[f32]) -> Result<Windowed> {
+        let LoaderConfig { crop, batch, .. } = self.experiment.eval_loader();
+        Ok(windows(&self.model, self.objective.task(), (name, wave), &crop, batch)?)
     }
 }
 

@@ -4,6 +4,7 @@
 mod common;
 
 use etude_manifests::Split;
+use etude_models::weights::TensorFile;
 use etude_train::{Ending, RunDir, Trained, evaluate, run};
 use std::sync::atomic::AtomicBool;
 
@@ -49,4 +50,30 @@ fn a_tiny_network_learns_the_tones_and_its_scores_can_be_recomputed() {
     std::fs::remove_dir_all(tmp.path().join("shards")).unwrap();
     let trained = Trained::open(&dir, &[]).unwrap();
     assert_eq!(trained.identity.vocab.classes, ["low", "middle", "high"]);
+
+    // A recording from outside the shards is heard as the same clip inside them, to the step of 16-bit numbers.
+    assert_eq!(trained.rate().unwrap(), 16_000);
+    let scores = TensorFile::open(&file).unwrap().tensor("scores").unwrap();
+    for n in 0..4 {
+        let heard = trained.hear("a clip", &common::clip(64 + 24 + n)).unwrap();
+        assert_eq!((heard.starts.as_slice(), heard.steps), ([0].as_slice(), 32_768));
+        for (class, p) in heard.mean.iter().enumerate() {
+            let stored = scores.double_value(&[n as i64, class as i64]);
+            assert!(
+                (f64::from(*p) - stored).abs() < 0.01,
+                "clip {n}, class {class}: {p}, {stored}"
+            );
+        }
+    }
+    // Longer recordings have more windows, in batches of any size, and the mean is theirs.
+    let long = common::clip(90).repeat(3);
+    let heard = trained.hear("long", &long).unwrap();
+    assert_eq!(heard.starts, [0, 32_768, 65_536, 98_304]);
+    let low: Vec<f32> = heard.over_time(0).collect();
+    assert!((low.iter().sum::<f32>() / 4.0 - heard.mean[0]).abs() < 1e-6, "{low:?}");
+    let by_three = Trained::open(&dir, &["eval.batch=3".into()]).unwrap();
+    let again = by_three.hear("long", &long).unwrap();
+    assert!(heard.outputs.iter().zip(&again.outputs).all(|(a, b)| (a - b).abs() < 1e-5));
+    let text = trained.hear("silence.wav", &[]).unwrap_err().to_string();
+    assert!(text.contains("silence.wav"), "{text}");
 }

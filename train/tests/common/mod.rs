@@ -41,8 +41,7 @@ pub fn corpus(dir: &Path, clips: [usize; 3]) {
     let mut examples = Vec::new();
     for (i, split) in all.enumerate() {
         let key = format!("tones:{i:04}");
-        let tags: Vec<u16> =
-            (0..TONES.len() as u16).filter(|t| noise(i, *t as usize) > 0.0).collect();
+        let tags = tags(i);
         let row = TrackRow { key: &key, variant: "orig", tags: &[], split: Some(split) };
         file.push(&row, &wave(i, &tags)).unwrap();
         let target = Target::Tags(tags);
@@ -62,6 +61,15 @@ pub fn view(examples: Vec<Example>) -> View {
         examples,
         sources: Vec::new(),
     }
+}
+
+/// The tones of a clip as the corpus has them, before they become 16-bit numbers.
+pub fn clip(clip: usize) -> Vec<f32> {
+    wave(clip, &tags(clip))
+}
+
+fn tags(clip: usize) -> Vec<u16> {
+    (0..TONES.len() as u16).filter(|t| noise(clip, *t as usize) > 0.0).collect()
 }
 
 fn wave(clip: usize, tags: &[u16]) -> Vec<f32> {
