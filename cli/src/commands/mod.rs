@@ -10,6 +10,8 @@ mod doctor;
 #[cfg(feature = "torch")]
 mod eval;
 #[cfg(feature = "torch")]
+mod export;
+#[cfg(feature = "torch")]
 mod import;
 #[cfg(feature = "data")]
 mod ingest;
@@ -17,12 +19,16 @@ mod ingest;
 mod inspect;
 #[cfg(feature = "data")]
 mod mel;
+#[cfg(feature = "torch")]
+mod merge;
 #[cfg(feature = "data")]
 mod resample;
 #[cfg(feature = "torch")]
 mod score;
 #[cfg(feature = "data")]
 mod shards;
+#[cfg(all(feature = "data", feature = "torch"))]
+mod tag;
 #[cfg(feature = "torch")]
 mod train;
 
@@ -57,6 +63,15 @@ pub enum Command {
     /// Turn a published checkpoint into a model folder; nothing in the file is ever run
     #[cfg(feature = "torch")]
     Import(import::Args),
+    /// What a trained model hears in audio files
+    #[cfg(all(feature = "data", feature = "torch"))]
+    Tag(tag::Args),
+    /// Fold what a run tuned into its base weights
+    #[cfg(feature = "torch")]
+    Merge(merge::Args),
+    /// What a run tuned, in the layout of another library
+    #[cfg(feature = "torch")]
+    Export(export::Args),
     /// Metrics from tensors `scores` and `labels`
     #[cfg(feature = "torch")]
     Score(score::Args),
@@ -89,6 +104,12 @@ impl Command {
             Command::Train(args) => train::run(args, ui),
             #[cfg(feature = "torch")]
             Command::Eval(args) => eval::run(args, ui),
+            #[cfg(all(feature = "data", feature = "torch"))]
+            Command::Tag(args) => tag::run(args, ui),
+            #[cfg(feature = "torch")]
+            Command::Merge(args) => merge::run(args, ui),
+            #[cfg(feature = "torch")]
+            Command::Export(args) => export::run(args, ui),
             #[cfg(feature = "torch")]
             Command::Import(args) => import::run(args, ui),
             #[cfg(feature = "torch")]
