@@ -198,7 +198,7 @@ fn read_stats(cfg: &musicfm::Config, given: Option<&Path>, file: &Path) -> Resul
 }
 
 /// Writes a file whole or not at all.
-fn write(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     let fail = |e: std::io::Error| Error::File { path: path.to_owned(), why: e.to_string() };
     let mut part = path.as_os_str().to_owned();
     part.push(".part");

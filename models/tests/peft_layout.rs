@@ -11,7 +11,7 @@ use etude_models::weights::TensorFile;
 use etude_models::weights::peft::{PeftAdapter, write};
 use etude_models::{
     BackboneConfig, FrozenStats, HeadConfig, Layer, LinearHead, MlpHead, Model, ModelConfig,
-    Tuning, mert, musicfm, weights,
+    Pretrained, Tuning, mert, musicfm, weights,
 };
 use std::path::Path;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -238,10 +238,11 @@ fn a_merged_folder_gives_the_logits_of_the_tuned_model() {
         let want = model.logits(&wave(), false).unwrap();
         let got = from_folder(cfg, tmp.path()).logits(&wave(), false).unwrap();
         assert_close(&what, &got, &want, 2e-5);
-        // the settings beside it are those of the backbone
-        let text = std::fs::read_to_string(tmp.path().join("config.json")).unwrap();
-        let backbone: BackboneConfig = serde_json::from_str(&text).unwrap();
-        assert_eq!(backbone.name(), cfg.backbone.name());
+        // it is a model folder, with the backbone's settings
+        let folder = Pretrained::open(tmp.path(), Device::Cpu).unwrap();
+        let hidden = model.backbone.hidden(&wave(), Layer::Last, false).unwrap();
+        assert_close(&what, &folder.hidden(&wave(), Layer::Last).unwrap(), &hidden, 5e-5);
+        let backbone = BackboneConfig::read(tmp.path()).unwrap();
         let again = ModelConfig { backbone, ..cfg.clone() };
         assert!(
             from_folder(&again, tmp.path()).logits(&wave(), false).unwrap().equal(&got),

@@ -1,14 +1,14 @@
 //! A tuned model as one plain network: what the method added is folded into the weights it was added to.
 //!
 //! The folder holds `model.safetensors`, the network under its published names and the head below `head.`, and
-//! `config.json`, the settings of the backbone as a configuration has them. As `model.weights` it starts a run under
-//! any method; with `head_weights = true` and `probe` it is the tuned model.
+//! `config.json`, the settings of the backbone: a model folder like those of `etude import`. As `model.weights` it
+//! starts a run under any method; with `head_weights = true` and `probe` it is the tuned model.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tch::Tensor;
 
 use crate::backbone::BackboneConfig;
@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::model::{Model, ModelConfig};
 use crate::nn::Part;
 use crate::peft::Tuning;
+use crate::pretrained::{self, CONFIG, STATS, WEIGHTS};
 use crate::weights::write;
 
 /// Writes the folder; the number of tensors in it. MusicFM's numbers for its mel values go into `stats.json`, where a
@@ -39,29 +40,18 @@ pub fn merge(model: &Model, cfg: &ModelConfig, tuning: &Tuning, dir: &Path) -> R
         ("backbone".to_owned(), backbone.name().to_owned()),
         ("folded".to_owned(), tuning.name().to_owned()),
     ]);
-    let settings = serde_json::to_value(&backbone)
-        .map_err(|e| Error::File { path: dir.join("config.json"), why: e.to_string() })?;
     fs::create_dir_all(dir)
         .map_err(|e| Error::File { path: dir.to_owned(), why: e.to_string() })?;
-    write_json(&dir.join("config.json"), &settings)?;
+    pretrained::write(&dir.join(CONFIG), &backbone.to_json()?)?;
     if let BackboneConfig::MusicFm(cfg) = &backbone {
         let stats = json!({"melspec_2048_mean": cfg.mean(), "melspec_2048_std": cfg.std()});
-        write_json(&dir.join("stats.json"), &stats)?;
+        pretrained::write(&dir.join(STATS), &format!("{stats:#}\n"))?;
     }
-    write(&dir.join("model.safetensors"), &tensors, &about)?;
+    write(&dir.join(WEIGHTS), &tensors, &about)?;
     Ok(tensors.len())
 }
 
 /// The head's tensors by name.
 pub(crate) fn head(model: &Model) -> Vec<(String, Tensor)> {
     model.vs.select(|_, v| v.part == Part::Head)
-}
-
-/// Writes JSON, whole or not at all.
-pub(crate) fn write_json(path: &Path, value: &Value) -> Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    fs::write(&part, format!("{value:#}\n"))
-        .and_then(|()| fs::rename(&part, path))
-        .map_err(|e| Error::File { path: path.to_owned(), why: e.to_string() })
 }

@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::nn::Part;
 use crate::peft::{Lora, Scaling, Tuning};
-use crate::weights::merge::{head, write_json};
+use crate::pretrained;
+use crate::weights::merge::head;
 
 /// Writes what was tuned as an adapter for the network that the model started from, and the head, which is no part of
 /// that network, as `head.safetensors` beside it. Layers are named in full, so that the adapter fits exactly these,
@@ -55,7 +56,7 @@ pub fn write(model: &Model, tuning: &Tuning, dir: &Path) -> Result<usize> {
     let about = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     crate::weights::write(&dir.join("adapter_model.safetensors"), &named, &about)?;
     crate::weights::write(&dir.join("head.safetensors"), &head(model), &about)?;
-    write_json(&dir.join(FILE), &config)?;
+    pretrained::write(&dir.join(FILE), &format!("{config:#}\n"))?;
     Ok(layers)
 }
 
