@@ -48,12 +48,19 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
-    /// The backbone's settings with what is stored beside its weight file.
-    pub(crate) fn backbone_as_built(&self) -> Result<BackboneConfig> {
-        match &self.weights {
-            Some(weights) => self.backbone.beside(&weight_file(weights)?),
-            None => Ok(self.backbone.clone()),
-        }
+    /// The same network with starting values from the seed. MusicFM keeps the statistics that are stored beside its
+    /// weights: they belong to the network.
+    ///
+    /// # Errors
+    /// [`Error::File`] when they cannot be read.
+    pub fn without_weights(&self) -> Result<Self> {
+        let backbone = match (&self.backbone, &self.weights) {
+            (BackboneConfig::MusicFm(_), Some(weights)) => {
+                self.backbone.beside(&weight_file(weights)?)?
+            }
+            _ => self.backbone.clone(),
+        };
+        Ok(Self { backbone, weights: None, ..self.clone() })
     }
 }
 
@@ -191,4 +198,32 @@ fn weight_file(path: &Path) -> Result<PathBuf> {
         why: "expected a safetensors file, the same without its ending, or a folder with model.safetensors"
             .to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heads::Linear;
+    use crate::musicfm;
+
+    #[test]
+    fn a_model_without_its_weights_keeps_the_statistics_beside_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let cfg = ModelConfig {
+            backbone: BackboneConfig::MusicFm(musicfm::Config::default()),
+            head: HeadConfig::Linear(Linear::default()),
+            weights: Some(dir.path().to_owned()),
+            head_weights: false,
+            layer: None,
+            frozen_stats: FrozenStats::Running,
+        };
+        assert!(cfg.without_weights().is_err(), "statistics are not guessed");
+        std::fs::write(dir.path().join("model.safetensors"), "").unwrap();
+        let stats = r#"{"melspec_2048_mean": 1.5, "melspec_2048_std": 2.5}"#;
+        std::fs::write(dir.path().join("stats.json"), stats).unwrap();
+        let plain = cfg.without_weights().unwrap();
+        assert_eq!(plain.weights, None);
+        let BackboneConfig::MusicFm(musicfm) = plain.backbone else { panic!("{plain:?}") };
+        assert_eq!((musicfm.mean(), musicfm.std()), (1.5, 2.5));
+    }
 }

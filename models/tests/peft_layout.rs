@@ -6,12 +6,14 @@
 mod common;
 
 use common::{assert_close, fixture, open};
-use etude_models::peft::{Adapter, Dora, Ia3, Lora, Prefixes, Probe, Rank, Scaling, Ssf, Target};
+use etude_models::peft::{
+    Adapter, Dora, Full, Ia3, Lora, Prefixes, Probe, Rank, Scaling, Ssf, Target,
+};
 use etude_models::weights::TensorFile;
 use etude_models::weights::peft::{PeftAdapter, write};
 use etude_models::{
     BackboneConfig, FrozenStats, HeadConfig, Layer, LinearHead, MlpHead, Model, ModelConfig,
-    Pretrained, Tuning, mert, musicfm, weights,
+    Pretrained, PublishedHead, Tuning, mert, musicfm, vggish, weights,
 };
 use std::path::Path;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -253,6 +255,21 @@ fn a_merged_folder_gives_the_logits_of_the_tuned_model() {
         let weights = Some(tmp.path().to_owned());
         build(&ModelConfig { head: other, weights, ..cfg.clone() }, &probe());
     }
+}
+
+#[test]
+fn a_network_tuned_whole_with_its_published_head_merges_to_itself() {
+    let backbone = vggish::Config { preset: vggish::Preset::Limited, channels: 4, input: None };
+    let cfg = config(BackboneConfig::Vggish(backbone), "vggish/weights");
+    let cfg = ModelConfig { head: HeadConfig::Published(PublishedHead {}), ..cfg };
+    let tmp = tempfile::tempdir().unwrap();
+    let full = Tuning::Full(Full {});
+    let model = build(&cfg, &full);
+    stir(&model);
+    weights::merge(&model, &cfg, &full, tmp.path()).unwrap();
+    let wave = wave().repeat([1, 3]);
+    let got = from_folder(&cfg, tmp.path()).logits(&wave, false).unwrap();
+    assert!(got.equal(&model.logits(&wave, false).unwrap()));
 }
 
 #[test]

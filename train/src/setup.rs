@@ -43,10 +43,10 @@ pub(crate) fn build_model(
     device: Device,
     weights: bool,
 ) -> Result<Model> {
-    let mut cfg: ModelConfig = exp.model.clone();
-    if !weights {
-        cfg.weights = None;
-    }
+    let cfg: ModelConfig = match weights {
+        true => exp.model.clone(),
+        false => exp.model.without_weights()?,
+    };
     let mut model = Model::build(&cfg, &exp.tuning, outputs, device, exp.run.seed)?;
     model.precision = exp.trainer.precision;
     Ok(model)

@@ -35,7 +35,7 @@ pub fn merge(model: &Model, cfg: &ModelConfig, tuning: &Tuning, dir: &Path) -> R
     }
     let mut tensors = model.merged()?;
     tensors.extend(head(model));
-    let backbone = cfg.backbone_as_built()?;
+    let backbone = cfg.without_weights()?.backbone;
     let about = BTreeMap::from([
         ("backbone".to_owned(), backbone.name().to_owned()),
         ("folded".to_owned(), tuning.name().to_owned()),
