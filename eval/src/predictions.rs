@@ -42,43 +42,92 @@ pub fn write_predictions(path: &Path, p: &Predictions, task: &dyn Task) -> Resul
 /// scores that are no numbers or labels other than 0 and 1.
 pub fn score_file(path: &Path, task: &str) -> Result<serde_json::Value> {
     let TaskConfig::Tagging(_) = TaskConfig::named(task)?;
-    let bad = |expected: &str, got: String| Error::Format {
-        path: path.to_path_buf(),
-        expected: expected.to_owned(),
-        got,
-    };
-    let file = TensorFile::open(path)?;
-    let tensor = |name: &str| match file.shape(name) {
-        Some(_) => Ok(file.tensor(name)?),
-        None => {
-            Err(bad(&format!("a tensor `{name}`"), format!("tensors {}", file.names().join(", "))))
-        }
-    };
-    let (scores, labels) = (tensor("scores")?, tensor("labels")?);
-    let (shape, other) = (scores.size(), labels.size());
-    let &[n, classes] = shape.as_slice() else {
-        return Err(bad("`scores` as [N, C]", format!("{shape:?}")));
-    };
-    if shape != other || n == 0 || classes == 0 {
-        let got = format!("scores {shape:?}, labels {other:?}");
-        return Err(bad("`scores` and `labels` of one shape [N, C], not empty", got));
-    }
-    let classes = classes as usize;
-    let (scores, labels) = (numbers(&scores, Kind::Float)?, numbers(&labels, Kind::Float)?);
-    if let Some(at) = scores.iter().position(|x| !x.is_finite()) {
-        return Err(bad("finite scores", format!("{} in row {}", scores[at], at / classes)));
-    }
-    if let Some(at) = labels.iter().position(|&x| x != 0.0 && x != 1.0) {
-        return Err(bad("labels 0 and 1", format!("{} in row {}", labels[at], at / classes)));
-    }
+    let Cells { scores, labels, classes } = Cells::of(&TensorFile::open(path)?, path)?;
     let names = (0..classes).map(|c| c.to_string()).collect();
     let vocab = Vocab { id: "file".to_owned(), classes: names, order: "file".to_owned() };
     let mut scorer = tagging::Tagging::new(&vocab)?.scorer();
     for (output, row) in scores.chunks(classes).zip(labels.chunks(classes)) {
-        let tags = (0..classes).filter(|&c| row[c] == 1.0).map(|c| c as u16).collect();
+        let tags = (0..classes).filter(|&c| row[c]).map(|c| c as u16).collect();
         scorer.add(&Target::Tags(tags), output, 1)?;
     }
     Ok(as_json(&scorer.finish()?))
+}
+
+/// Predictions as [`write_predictions`] left them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// Example keys.
+    pub keys: Vec<String>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// `[N, C]` row-major.
+    pub scores: Vec<f32>,
+    /// `[N, C]` row-major.
+    pub labels: Vec<bool>,
+}
+
+/// Reads predictions.
+///
+/// # Errors
+/// As [`score_file`], and [`Error::Format`] when keys or class names are missing.
+pub fn read_predictions(path: &Path) -> Result<Stored> {
+    let file = TensorFile::open(path)?;
+    let Cells { scores, labels, classes: width } = Cells::of(&file, path)?;
+    let about = file.metadata();
+    let names = |name: &str, expected: usize| {
+        let text = about.get(name).map_or("", String::as_str);
+        let names: Vec<String> = serde_json::from_str(text).unwrap_or_default();
+        if names.len() == expected {
+            return Ok(names);
+        }
+        let (expected, got) = (format!("{expected} {name}"), names.len().to_string());
+        Err(Error::Format { path: path.to_path_buf(), expected, got })
+    };
+    let (keys, classes) = (names("keys", scores.len() / width)?, names("classes", width)?);
+    Ok(Stored { keys, classes, scores, labels })
+}
+
+/// Tensors `scores` and `labels`, checked.
+struct Cells {
+    scores: Vec<f32>,
+    labels: Vec<bool>,
+    classes: usize,
+}
+
+impl Cells {
+    fn of(file: &TensorFile, path: &Path) -> Result<Self> {
+        let bad = |expected: &str, got: String| Error::Format {
+            path: path.to_path_buf(),
+            expected: expected.to_owned(),
+            got,
+        };
+        let tensor = |name: &str| match file.shape(name) {
+            Some(_) => Ok(file.tensor(name)?),
+            None => Err(bad(
+                &format!("a tensor `{name}`"),
+                format!("tensors {}", file.names().join(", ")),
+            )),
+        };
+        let (scores, labels) = (tensor("scores")?, tensor("labels")?);
+        let (shape, other) = (scores.size(), labels.size());
+        let &[n, classes] = shape.as_slice() else {
+            return Err(bad("`scores` as [N, C]", format!("{shape:?}")));
+        };
+        if shape != other || n == 0 || classes == 0 {
+            let got = format!("scores {shape:?}, labels {other:?}");
+            return Err(bad("`scores` and `labels` of one shape [N, C], not empty", got));
+        }
+        let classes = classes as usize;
+        let (scores, labels) = (numbers(&scores, Kind::Float)?, numbers(&labels, Kind::Float)?);
+        if let Some(at) = scores.iter().position(|x| !x.is_finite()) {
+            return Err(bad("finite scores", format!("{} in row {}", scores[at], at / classes)));
+        }
+        if let Some(at) = labels.iter().position(|&x| x != 0.0 && x != 1.0) {
+            return Err(bad("labels 0 and 1", format!("{} in row {}", labels[at], at / classes)));
+        }
+        let labels = labels.into_iter().map(|x| x == 1.0).collect();
+        Ok(Self { scores, labels, classes })
+    }
 }
 
 /// The shape that `etude score` promises.
@@ -139,6 +188,10 @@ mod tests {
         let again = dir.path().join("again.safetensors");
         write_predictions(&again, &p, &*task).unwrap();
         assert_eq!(fs::read(&path).unwrap(), fs::read(&again).unwrap());
+        let stored = read_predictions(&path).unwrap();
+        assert_eq!((stored.keys, stored.scores), (p.keys, p.outputs));
+        assert_eq!(stored.labels, [true, false, false, true, true, true]);
+        assert_eq!(stored.classes, task.classes());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Objectives, optimizers, the loop and its checkpoints.
 //!
 //! [`Experiment::read`] gives what is to be done, [`RunDir`] where; [`run`] does it and [`resume`] goes on with it, to
-//! the same numbers. [`evaluate`] scores the best state of a run, [`Trained`] holds it for other uses.
+//! the same numbers. [`evaluate`] scores the best state of a run, [`Trained`] holds it for other uses,
+//! [`paper_rows`] finds the runs of a paper.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 mod atomic;
@@ -20,6 +21,7 @@ mod objective;
 pub mod objectives;
 pub mod optim;
 mod report;
+mod rows;
 mod run_dir;
 mod same;
 mod schedule;
@@ -41,6 +43,7 @@ pub use experiment::{
 pub use identity::Identity;
 pub use log::{Log, Pace, Phase, Row, Timing, read_log};
 pub use objective::{Extras, Objective, ObjectiveConfig};
+pub use rows::paper_rows;
 pub use run_dir::RunDir;
 pub use same::same_experiment;
 pub use schedule::{

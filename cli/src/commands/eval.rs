@@ -5,7 +5,7 @@ use crate::train_log::TrainLog;
 use crate::ui::{Ui, exit};
 use anyhow::{Context, Result};
 use etude_manifests::Split;
-use etude_train::Evaluation;
+use etude_train::{Evaluation, RunDir};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
@@ -33,12 +33,17 @@ pub struct Args {
 pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     etude_aten::cuda_init();
     let dir = resolve(&args.runs, &args.run, &args.sets)?;
-    let mut log = TrainLog::new(ui);
-    let found = etude_train::evaluate(&dir, args.split, &args.sets, &mut log);
-    log.finish();
-    let found = found?;
+    let found = evaluate(&dir, args.split, &args.sets, ui)?;
     ui.result(&text(&found)?, &serde_json::to_value(&found)?)?;
     Ok(exit(false))
+}
+
+/// Scores a run under a progress bar.
+pub fn evaluate(dir: &RunDir, split: Split, sets: &[String], ui: &Ui) -> Result<Evaluation> {
+    let mut log = TrainLog::new(ui);
+    let found = etude_train::evaluate(dir, split, sets, &mut log);
+    log.finish();
+    Ok(found?)
 }
 
 fn text(found: &Evaluation) -> Result<String> {

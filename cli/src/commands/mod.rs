@@ -27,6 +27,10 @@ mod resample;
 mod score;
 #[cfg(feature = "data")]
 mod shards;
+#[cfg(feature = "torch")]
+mod sweep;
+#[cfg(feature = "torch")]
+mod table;
 #[cfg(all(feature = "data", feature = "torch"))]
 mod tag;
 #[cfg(feature = "torch")]
@@ -72,6 +76,12 @@ pub enum Command {
     /// What a run tuned, in the layout of another library
     #[cfg(feature = "torch")]
     Export(export::Args),
+    /// Train and score many experiments, one after the other; what is done is left alone
+    #[cfg(feature = "torch")]
+    Sweep(sweep::Args),
+    /// The rows of a paper beside the published ones, with confidence intervals
+    #[cfg(feature = "torch")]
+    Table(table::Args),
     /// Metrics from tensors `scores` and `labels`
     #[cfg(feature = "torch")]
     Score(score::Args),
@@ -112,6 +122,10 @@ impl Command {
             Command::Export(args) => export::run(args, ui),
             #[cfg(feature = "torch")]
             Command::Import(args) => import::run(args, ui),
+            #[cfg(feature = "torch")]
+            Command::Sweep(args) => sweep::run(args, ui),
+            #[cfg(feature = "torch")]
+            Command::Table(args) => table::run(args, ui),
             #[cfg(feature = "torch")]
             Command::Score(args) => score::run(args, ui),
             #[cfg(feature = "data")]

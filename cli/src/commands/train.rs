@@ -7,6 +7,7 @@ use etude_train::{Ending, Experiment, Outcome, RunDir};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 /// Arguments of `etude train`.
 #[derive(clap::Args)]
@@ -30,14 +31,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     let stop = stop_on_signal()?;
     let exp = Experiment::read(&args.config, &args.sets)?;
     let path = run_path(&args.runs, &args.config, exp.run.seed);
-    let mut log = TrainLog::new(ui);
-    let outcome = if args.resume && path.join("config.toml").exists() {
-        etude_train::resume(&exp, &RunDir::open(&path)?, &mut log, &stop)
-    } else {
-        etude_train::run(&exp, &RunDir::create(&path)?, &mut log, &stop)
-    };
-    log.finish();
-    let outcome = outcome?;
+    let outcome = train(&exp, &path, args.resume, ui, &stop)?;
     if outcome.ending == Ending::Stopped {
         let (step, steps) = (outcome.step, outcome.steps);
         bail!("stopped after step {step} of {steps}; the same command with --resume goes on");
@@ -48,6 +42,24 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     });
     ui.result(&summary(&path, &outcome, &exp), &value)?;
     Ok(exit(false))
+}
+
+/// Trains in a run folder; with `resume` goes on where there is a run already.
+pub fn train(
+    exp: &Experiment,
+    path: &Path,
+    resume: bool,
+    ui: &Ui,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    let mut log = TrainLog::new(ui);
+    let outcome = if resume && path.join("config.toml").exists() {
+        etude_train::resume(exp, &RunDir::open(path)?, &mut log, stop)
+    } else {
+        etude_train::run(exp, &RunDir::create(path)?, &mut log, stop)
+    };
+    log.finish();
+    Ok(outcome?)
 }
 
 fn summary(path: &Path, outcome: &Outcome, exp: &Experiment) -> String {

@@ -51,13 +51,13 @@ pub enum Error {
 }
 
 /// Rows of `width` in a slice; fails when that is no whole number.
-fn rows(what: &'static str, len: usize, width: usize) -> Result<usize> {
+pub(crate) fn rows(what: &'static str, len: usize, width: usize) -> Result<usize> {
     let rows = len.checked_div(width).unwrap_or(0);
     same(what, rows * width, len)?;
     Ok(rows)
 }
 
-fn same(what: &'static str, expected: usize, got: usize) -> Result<()> {
+pub(crate) fn same(what: &'static str, expected: usize, got: usize) -> Result<()> {
     if expected == got { Ok(()) } else { Err(Error::Length { what, expected, got }) }
 }
 
