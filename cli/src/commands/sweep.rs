@@ -77,10 +77,12 @@ fn one_by_one(rows: &[Row], ui: &Ui, stop: &AtomicBool) -> Vec<End> {
     let count = rows.len();
     let one = |(at, row): (usize, &Row)| {
         say(ui, &format!("[{}/{count}] {}", at + 1, row.config.display()));
-        settle(
-            row,
-            row_done(row).and_then(|done| if done { before(row) } else { go(row, ui, stop) }),
-        )
+        let end = match row_done(row) {
+            Ok(true) => done(row, true),
+            Ok(false) => go(row, ui, stop),
+            Err(error) => Err(error),
+        };
+        settle(row, end)
     };
     rows.iter().enumerate().map(one).collect()
 }
@@ -117,10 +119,10 @@ fn row_done(row: &Row) -> Result<bool> {
     Ok(read_json(&dir.report())?["ending"] != json!(Ending::Stopped))
 }
 
-/// The end of a row that was done before.
-fn before(row: &Row) -> Result<End> {
+/// The end of a row that is done.
+fn done(row: &Row, before: bool) -> Result<End> {
     let scores = read_json(&row.path.join("scores.test.json"))?["summary"].take();
-    Ok(End::Done { scores, before: true })
+    Ok(End::Done { scores, before })
 }
 
 fn read_json(path: &Path) -> Result<Value> {
@@ -140,7 +142,7 @@ fn side_by_side(
     let (next, ends) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let one = |row: &Row| -> Result<End> {
         if row_done(row)? {
-            return before(row);
+            return done(row, true);
         }
         if stop.load(Ordering::Relaxed) {
             return Ok(End::Stopped);
@@ -152,7 +154,7 @@ fn side_by_side(
         let child = command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let ended = wait(child.context("cannot start a row")?, stop)?;
         match row_done(row)? {
-            true => before(row),
+            true => done(row, false),
             false if stop.load(Ordering::Relaxed) => Ok(End::Stopped),
             false => bail!("its process ended with {ended}; see above"),
         }

@@ -119,7 +119,7 @@ pub(super) fn curves(
 ) -> String {
     let (left, top, bottom) = (44.0, 10.0, 230.0);
     let drawn: Vec<(usize, &Row)> =
-        table.rows.iter().enumerate().filter(|(_, r)| of(r).len() > 1).collect();
+        learned(table).enumerate().filter(|(_, r)| of(r).len() > 1).collect();
     let points = || drawn.iter().flat_map(|(_, r)| of(r).iter());
     let most = points().map(|p| p.0).max().unwrap_or_default();
     if most == 0 {
@@ -155,9 +155,9 @@ pub(super) fn curves(
         let name = html_text(&format!("{} {}", row.model, row.method));
         let _ = writeln!(
             svg,
-            "<polyline points=\"{}\" class=\"curve c{}\"><title>{name}</title></polyline>",
+            "<polyline points=\"{}\" class=\"curve {}\"><title>{name}</title></polyline>",
             line.join(" "),
-            at % COLOURS
+            colour(at)
         );
     }
     svg + "</svg>\n"
@@ -174,13 +174,22 @@ fn thin(points: &[(u64, f64)]) -> impl Iterator<Item = &(u64, f64)> {
 /// Which colour is which row, for the curves of a table.
 pub(super) fn legend(table: &Table) -> String {
     let mut out = "<p class=\"legend\">".to_owned();
-    for (at, row) in table.rows.iter().enumerate() {
-        if row.curves.valid.len() > 1 || row.curves.loss.len() > 1 {
-            let name = html_text(&format!("{} {}", row.model, row.method));
-            let _ = write!(out, "<span><i class=\"c{}\"></i>{name}</span>", at % COLOURS);
-        }
+    for (at, row) in learned(table).enumerate() {
+        let name = html_text(&format!("{} {}", row.model, row.method));
+        let _ = write!(out, "<span><i class=\"{}\"></i>{name}</span>", colour(at));
     }
     out + "</p>\n"
+}
+
+/// Rows with curves; their place among these is their colour.
+fn learned(table: &Table) -> impl Iterator<Item = &Row> {
+    table.rows.iter().filter(|r| r.curves.valid.len() > 1 || r.curves.loss.len() > 1)
+}
+
+/// Classes of a line; those beyond the colours there are begin again, dashed.
+fn colour(at: usize) -> String {
+    let dashed = if at < COLOURS { "" } else { " dashed" };
+    format!("c{}{dashed}", at % COLOURS)
 }
 
 /// Average precision per class, highest first; the tick is chance.

@@ -16,7 +16,7 @@ const STYLE: &str = "
   --c4: #ff8787; --c5: #66d9e8; --c6: #ffd43b; --c7: #adb5bd; } }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 15px/1.55 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; }
-main { max-width: 70rem; margin: 0 auto; padding: 3rem 1.5rem 4rem; }
+main { max-width: 72rem; margin: 0 auto; padding: 3rem 1.5rem 4rem; }
 h1 { font-size: 2rem; letter-spacing: -0.02em; margin: 0 0 .3rem; }
 h2 { font-size: 1.35rem; margin: 3.2rem 0 .1rem; } h3 { font-size: 1rem; margin: 2rem 0 .4rem; }
 p, .soft { color: var(--soft); max-width: 52rem; margin: .2rem 0 1rem; }
@@ -38,8 +38,10 @@ svg .value { fill: var(--ink); } .grid { stroke: var(--line); } .range { stroke:
 .c2 { stroke: var(--c2); background: var(--c2); } .c3 { stroke: var(--c3); background: var(--c3); }
 .c4 { stroke: var(--c4); background: var(--c4); } .c5 { stroke: var(--c5); background: var(--c5); }
 .c6 { stroke: var(--c6); background: var(--c6); } .c7 { stroke: var(--c7); background: var(--c7); }
+.dashed { stroke-dasharray: 5 4; } i.dashed { opacity: .55; }
 .legend span { margin-right: 1.1rem; white-space: nowrap; } .legend i { display: inline-block; width: .8rem;
   height: .8rem; border-radius: 3px; margin-right: .35rem; vertical-align: -1px; }
+small { display: block; color: var(--soft); font-size: .78rem; font-weight: 400; }
 details { border-bottom: 1px solid var(--line); padding: .45rem 0; } summary { cursor: pointer; }
 details svg { margin: .6rem 0; }
 ";
@@ -124,6 +126,11 @@ fn rows(out: &mut String, table: &Table) {
         let _ = write!(out, "<tr{kind}>");
         for column in &columns {
             let cell = html_text(&column.cell(table, at, row));
+            // ranges under the score they belong to
+            let cell = match cell.split_once(" [") {
+                Some((value, ranges)) => format!("{value}<small>[{ranges}</small>"),
+                None => cell,
+            };
             let _ = write!(out, "<td{}>{cell}</td>", class(column.is_number()));
         }
         out.push_str("</tr>\n");

@@ -107,8 +107,8 @@ pub(super) fn title(table: &Table) -> String {
 pub(super) fn notes(paper: &Paper) -> String {
     let n = count(paper.bootstrap.resamples as u64);
     format!(
-        "Test split; [ ] holds 95 % of {n} bootstrap resamples by track, {{ }} by artist. p: two-sided paired bootstrap \
-         against the row marked ref. Δ: ours minus published. – not run yet.\n"
+        "Test split; [ ] holds 95 % of {n} bootstrap resamples by track, {{ }} by artist.\n\
+         p: two-sided paired bootstrap against the row marked ref. Δ: ours minus published. – not run yet.\n"
     )
 }
 

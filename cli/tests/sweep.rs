@@ -1,0 +1,73 @@
+//! Many experiments in one go, and their table.
+#![cfg(feature = "torch")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod common;
+
+use common::Place;
+use serde_json::Value;
+
+/// A run of seconds; `data.view` names what it learns from.
+const ROW: &str = r#"
+[run]
+seed = 1
+device = "cpu"
+threads = 1
+[data]
+view = "demo"
+shards = "demo-16k"
+crop = { kind = "random", steps = 32768 }
+batch = 8
+[model]
+backbone = { name = "vggish", preset = "limited", channels = 2 }
+head = { kind = "published" }
+[tuning]
+method = "full"
+[objective]
+kind = "supervised"
+task = { kind = "tagging" }
+[optim]
+kind = "adam"
+lr = 3e-3
+[trainer]
+steps = 4
+[published]
+mAP = 0.5
+"#;
+
+#[test]
+fn a_failed_row_stops_no_other_and_the_sweep_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path(), 32, 3.0);
+    place.done(&["ingest", "demo.toml"]);
+    place.done(&["shards", "demo.toml"]);
+    let configs = dir.path().join("configs/small");
+    std::fs::create_dir_all(&configs).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(configs.join(name), text).unwrap();
+    write("a.toml", &ROW.replace("demo-16k", "missing-16k"));
+    write("b.toml", ROW);
+    write("c.toml", &ROW.replace("seed = 1", "seed = 2"));
+    let sweep = |extra: &[&str], code| {
+        let mut args = vec!["--json", "sweep"];
+        args.extend(["configs/small/a.toml", "configs/small/b.toml", "configs/small/c.toml"]);
+        args.extend(extra);
+        let out = place.run(&args);
+        assert_eq!(out.status.code(), Some(code), "{}", String::from_utf8_lossy(&out.stderr));
+        let rows: Vec<Value> = serde_json::from_slice(&out.stdout).unwrap();
+        rows.iter().map(|r| r["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(sweep(&[], 2), ["failed", "done", "done"]);
+    let before = place.bytes("runs/small/b");
+    write("a.toml", ROW);
+    assert_eq!(sweep(&["--jobs", "2"], 0), ["done", "done before", "done before"]);
+    assert!(before == place.bytes("runs/small/b"), "what is done is left alone");
+
+    std::fs::write(configs.join("d.toml"), ROW).unwrap();
+    let text = place.done(&["table", "small", "--html", "small.html"]);
+    let rows: Vec<&str> = text.lines().filter(|l| l.contains("vggish")).collect();
+    assert_eq!(rows.len(), 4, "{text}");
+    assert!(rows[0].contains("ref") || rows[1].contains("ref") || rows[2].contains("ref"));
+    assert!(rows[3].contains('–') && rows[3].contains("0.500"), "{text}");
+    let page = std::fs::read_to_string(dir.path().join("small.html")).unwrap();
+    assert!(page.contains("3 of 4 rows run"));
+}
