@@ -51,6 +51,9 @@ eval: build ## score the last run of EXPERIMENT on the test split
 inspect: build ## show what is in the manifest of CORPUS
 	@$(ETUDE) inspect data/manifests/$(CORPUS).tracks.parquet $(ARGS)
 
+table: build ## our rows beside the published ones of PAPER (default: CORPUS)
+	@$(ETUDE) table $(or $(PAPER),$(CORPUS)) $(ARGS)
+
 doctor: build ## what works on this machine, and what to do about what does not
 	@$(ETUDE) doctor
 
