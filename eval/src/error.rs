@@ -47,6 +47,22 @@ pub enum Error {
         /// The view or file.
         place: String,
     },
+    /// A table of embeddings, or a file beside it, could not be written.
+    #[error("{path}: {why}")]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        why: String,
+    },
+    /// The stage was asked to end.
+    #[error("stopped after {done} of {total} tracks; the same command goes on")]
+    Stopped {
+        /// Tracks done.
+        done: u64,
+        /// Tracks to do.
+        total: u64,
+    },
     /// Scores and labels do not go together.
     #[error(transparent)]
     Metrics(#[from] crate::metrics::Error),

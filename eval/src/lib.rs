@@ -2,10 +2,12 @@
 //!
 //! A [`Task`] says what a model's outputs mean, what they cost and how they are scored; [`predict`] runs a model over
 //! windows of every track of a split; [`score`] turns the predictions into [`Scores`]; [`windows`] is for one recording
-//! outside any corpus. [`paper`] sets runs beside each other and beside what was published.
+//! outside any corpus; [`embed`](mod@embed) keeps what a pretrained model hears. [`paper`] sets runs beside each other and
+//! beside what was published.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 pub mod bootstrap;
+pub mod embed;
 mod error;
 mod inputs;
 pub mod metrics;

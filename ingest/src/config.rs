@@ -283,8 +283,8 @@ impl Config {
     }
 }
 
-/// 24 000 is `24k`, 22 050 is `22k05`.
-fn rate_name(rate: u32) -> String {
+/// How a rate is written in the name of a shard set: 24 000 is `24k`, 22 050 is `22k05`.
+pub fn rate_name(rate: u32) -> String {
     let rest = format!("{:03}", rate % 1000);
     format!("{}k{}", rate / 1000, rest.trim_end_matches('0'))
 }

@@ -15,7 +15,7 @@ mod resample;
 mod simd;
 pub mod stage;
 
-pub use config::{Bad, Check, Config, CorpusName, Ingest, Shards};
+pub use config::{Bad, Check, Config, CorpusName, Ingest, Shards, rate_name};
 pub use corpus::{Corpus, CorpusConfig};
 pub use decode::{DecodeLimits, Decoded, decode};
 pub use error::{Error, Result};

@@ -1,7 +1,7 @@
 //! A folder that holds a published model in our form: `model.safetensors`, `config.json` with the backbone's settings,
 //! and for MusicFM `stats.json`, the mean and deviation of its training set.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -27,6 +27,8 @@ pub struct Pretrained {
     pub config: BackboneConfig,
     /// How the weight file fitted.
     pub loaded: LoadReport,
+    /// BLAKE3 of settings and weights, hex.
+    pub digest: String,
     backbone: Box<dyn Backbone>,
     vs: Store,
 }
@@ -45,7 +47,14 @@ impl Pretrained {
         for linear in backbone.linears() {
             linear.settle()?;
         }
-        Ok(Self { config, loaded, backbone, vs })
+        let fail = |e: std::io::Error| Error::File { path: weights.clone(), why: e.to_string() };
+        let mut digest = blake3::Hasher::new();
+        digest.update(config.to_json()?.as_bytes());
+        File::open(&weights)
+            .and_then(|file| digest.update_reader(file).map(|_| ()))
+            .map_err(fail)?;
+        let digest = digest.finalize().to_hex().to_string();
+        Ok(Self { config, loaded, digest, backbone, vs })
     }
 
     /// Facts about the backbone.

@@ -7,6 +7,8 @@ mod check;
 #[cfg(feature = "data")]
 mod demo;
 mod doctor;
+#[cfg(all(feature = "data", feature = "torch"))]
+mod embed;
 #[cfg(feature = "torch")]
 mod eval;
 #[cfg(feature = "torch")]
@@ -82,6 +84,9 @@ pub enum Command {
     /// The rows of a paper beside the published ones, with confidence intervals
     #[cfg(feature = "torch")]
     Table(table::Args),
+    /// Hidden states of an imported model: one file, many files, or a whole corpus into shards
+    #[cfg(all(feature = "data", feature = "torch"))]
+    Embed(embed::Args),
     /// Metrics from tensors `scores` and `labels`
     #[cfg(feature = "torch")]
     Score(score::Args),
@@ -122,6 +127,8 @@ impl Command {
             Command::Export(args) => export::run(args, ui),
             #[cfg(feature = "torch")]
             Command::Import(args) => import::run(args, ui),
+            #[cfg(all(feature = "data", feature = "torch"))]
+            Command::Embed(args) => embed::run(args, ui),
             #[cfg(feature = "torch")]
             Command::Sweep(args) => sweep::run(args, ui),
             #[cfg(feature = "torch")]
