@@ -134,3 +134,44 @@ fn what_cannot_be_embedded_is_one_clear_error() {
     fails(&["--out", "x.npy", "0.wav"], &["config.json", "etude import"]);
     assert!(!dir.join("x.npy").exists());
 }
+
+#[test]
+fn a_view_becomes_embedding_shards_that_check_and_train() {
+    let tmp = tempfile::tempdir().unwrap();
+    let place = common::Place::new(tmp.path(), 24, 2.0);
+    place.done(&["ingest", "demo.toml"]);
+    place.done(&["shards", "demo.toml", "--set", "shards.rate=24000"]);
+    let config = fixture("musicfm/config.json");
+    let weights = fixture("musicfm/weights.safetensors");
+    let (config, weights) = (config.to_str().unwrap(), weights.to_str().unwrap());
+    place.done(&["import", "musicfm", weights, "--config", config, "--out", "m"]);
+    let found = std::fs::read_dir(tmp.path().join("data/manifests")).unwrap();
+    let names = found.map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut views: Vec<String> = names
+        .filter(|n| n.ends_with(".parquet") && !n.contains(".tracks."))
+        .map(|n| n.trim_end_matches(".parquet").to_owned())
+        .collect();
+    views.sort();
+    let view = views[0].as_str();
+    let out = "data/shards/demo-mfm.l2";
+    let args = ["embed", "--model", "m", "--device", "cpu", "--threads", "1", "--pool", "mean"];
+    let args = [&args[..], &["--view", view, "--out", out, "--json"]].concat();
+    let said: serde_json::Value = serde_json::from_str(&place.done(&args)).unwrap();
+    assert!(said["stored"].as_u64().unwrap() >= 20 && said["fps"] == 0.0, "{said}");
+    let bytes = place.bytes(out);
+    let again: serde_json::Value = serde_json::from_str(&place.done(&args)).unwrap();
+    assert_eq!(again["nothing_to_do"], true);
+    assert_eq!(bytes, place.bytes(out));
+    place.done(&["check", out]);
+    let experiment = format!(
+        "[run]\nseed = 1\ndevice = \"cpu\"\nthreads = 1\n\
+         [data]\nview = \"{view}\"\nshards = \"demo-mfm.l2\"\ncrop = {{ kind = \"whole\" }}\nbatch = 4\n\
+         [model]\nbackbone = {{ name = \"identity\", dim = 32 }}\nhead = {{ kind = \"linear\" }}\n\
+         [tuning]\nmethod = \"probe\"\n\
+         [objective]\nkind = \"supervised\"\ntask = {{ kind = \"tagging\" }}\n\
+         [optim]\nkind = \"adam\"\nlr = 1e-2\n[trainer]\nepochs = 1\n"
+    );
+    std::fs::write(tmp.path().join("probe.toml"), experiment).unwrap();
+    place.done(&["train", "probe.toml"]);
+    assert!(tmp.path().join("runs/probe/1/best.safetensors").exists());
+}

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::nn::Scope;
 use crate::peft::Linear;
 use crate::weights::NameMap;
-use crate::{mert, musicfm, vggish};
+use crate::{identity, mert, musicfm, vggish};
 
 /// What a backbone takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +25,11 @@ pub enum Input {
         bands: i64,
         /// Frames per second, Hz.
         frame_rate: f64,
+    },
+    /// Stored vectors `[B, T', D]`.
+    Embedding {
+        /// D.
+        dim: i64,
     },
 }
 
@@ -96,6 +101,8 @@ pub enum BackboneConfig {
     MusicFm(musicfm::Config),
     /// MERT with 95 or 330 million parameters.
     Mert(mert::Config),
+    /// Stored embeddings as they are.
+    Identity(identity::Config),
 }
 
 impl BackboneConfig {
@@ -108,6 +115,7 @@ impl BackboneConfig {
             BackboneConfig::Vggish(cfg) => Box::new(vggish::Vggish::new(vs, cfg)?),
             BackboneConfig::MusicFm(cfg) => Box::new(musicfm::MusicFm::new(vs, cfg)?),
             BackboneConfig::Mert(cfg) => Box::new(mert::Mert::new(vs, cfg)?),
+            BackboneConfig::Identity(cfg) => Box::new(identity::Identity::new(cfg)?),
         })
     }
 
@@ -117,6 +125,7 @@ impl BackboneConfig {
             BackboneConfig::Vggish(_) => vggish::NAME,
             BackboneConfig::MusicFm(_) => musicfm::NAME,
             BackboneConfig::Mert(_) => mert::NAME,
+            BackboneConfig::Identity(_) => identity::NAME,
         }
     }
 
@@ -124,7 +133,7 @@ impl BackboneConfig {
     /// head, which belongs to the file's own task, is left out unless asked for.
     pub fn names(&self, with_head: bool) -> NameMap {
         let names = match self {
-            BackboneConfig::Vggish(_) => NameMap::new(),
+            BackboneConfig::Vggish(_) | BackboneConfig::Identity(_) => NameMap::new(),
             BackboneConfig::MusicFm(cfg) => musicfm::names(cfg),
             BackboneConfig::Mert(cfg) => mert::names(cfg),
         };
@@ -139,7 +148,9 @@ impl BackboneConfig {
     pub fn published_head(&self) -> Option<(&'static str, f64)> {
         match self {
             BackboneConfig::Vggish(_) => Some(vggish::HEAD),
-            BackboneConfig::MusicFm(_) | BackboneConfig::Mert(_) => None,
+            BackboneConfig::MusicFm(_) | BackboneConfig::Mert(_) | BackboneConfig::Identity(_) => {
+                None
+            }
         }
     }
 

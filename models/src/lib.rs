@@ -9,6 +9,7 @@ mod backbone;
 pub mod conformer;
 mod error;
 mod heads;
+pub mod identity;
 pub mod masked;
 pub mod mert;
 mod model;

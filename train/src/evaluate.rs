@@ -82,21 +82,22 @@ impl Trained {
     /// Samples per second of the waves the model takes, Hz.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for a model that takes spectrogram frames.
+    /// [`Error::Mismatch`] for a model that takes spectrogram frames or embeddings.
     pub fn rate(&self) -> Result<u32> {
         let spec = self.model.backbone.spec();
-        match spec.input {
-            Input::Wave { rate } => Ok(rate),
-            Input::Frames { bands, frame_rate } => Err(Error::Mismatch {
-                what: "input".to_owned(),
-                left: "audio files hold waves".to_owned(),
-                right: format!(
-                    "{} takes {bands} bands at {frame_rate} frames per second",
-                    spec.name
-                ),
-                hint: "score it on shards of frames with `etude eval`".to_owned(),
-            }),
-        }
+        let takes = match spec.input {
+            Input::Wave { rate } => return Ok(rate),
+            Input::Frames { bands, frame_rate } => {
+                format!("{bands} bands at {frame_rate} frames per second")
+            }
+            Input::Embedding { dim } => format!("embeddings of {dim} numbers"),
+        };
+        Err(Error::Mismatch {
+            what: "input".to_owned(),
+            left: "audio files hold waves".to_owned(),
+            right: format!("{} takes {takes}", spec.name),
+            hint: "score it on shards with `etude eval`".to_owned(),
+        })
     }
 
     /// What the model says about one recording, a wave at [`Trained::rate`], in the windows of the experiment's

@@ -63,6 +63,10 @@ fn check_input(model: &Model, index: &Index, exp: &Experiment) -> Result<()> {
             matches!(kind, Kind::Frames { bands: b, .. } if i64::from(b) == bands),
             format!("{bands} bands at {frame_rate} frames per second"),
         ),
+        (Input::Embedding { dim }, kind) => (
+            matches!(kind, Kind::Embedding { dim: d, .. } if i64::from(d) == dim),
+            format!("embeddings of {dim} numbers"),
+        ),
     };
     let holds = match index.spec().kind {
         Kind::Wave { rate } => format!("waves at {rate} Hz"),

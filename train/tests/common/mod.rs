@@ -24,9 +24,14 @@ pub fn turn() -> MutexGuard<'static, ()> {
 
 /// Writes `manifests/tones.parquet` and `shards/tones-16k/` into `dir`.
 pub fn corpus(dir: &Path, clips: [usize; 3]) {
+    corpus_at(dir, clips, "tones-16k", RATE);
+}
+
+/// The same samples as a set of another name and rate.
+pub fn corpus_at(dir: &Path, clips: [usize; 3], name: &str, rate: u32) {
     let spec = Spec {
         corpus: "tones".into(),
-        kind: Kind::Wave { rate: RATE },
+        kind: Kind::Wave { rate },
         number: Number::S16,
         block_s: 1.0,
         row_group_bytes: 1 << 20,
@@ -34,7 +39,7 @@ pub fn corpus(dir: &Path, clips: [usize; 3]) {
         config_digest: "c".into(),
         manifest_hash: "m".into(),
     };
-    let shards = dir.join("shards").join("tones-16k");
+    let shards = dir.join("shards").join(name);
     let mut file = ShardFile::create(&shards, 0, &spec).unwrap();
     let splits = [Split::Train, Split::Valid, Split::Test];
     let all = splits.iter().zip(clips).flat_map(|(&s, n)| std::iter::repeat_n(s, n));
