@@ -42,6 +42,7 @@ fn every_published_form_imports_and_imports_again_from_its_own_folder() {
         assert!(if matched == 0 { count > 20 } else { count == matched }, "{said}");
         let ours = dir.path().join("out");
         assert_eq!(ours.join("stats.json").exists(), model == "musicfm");
+        assert_eq!(said.get("own_statistics").is_some_and(|s| s == true), model == "musicfm");
         let bytes = std::fs::read(ours.join("model.safetensors")).unwrap();
 
         // the folder's own files are in a form that imports

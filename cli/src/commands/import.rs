@@ -76,6 +76,16 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     value["out"] = json!(args.out);
     let mut text = table(&report);
     let Some(error) = error else {
+        if let Name::MusicFm = args.model {
+            let own = args.out.join("stats.json").exists();
+            value["own_statistics"] = json!(own);
+            text += match own {
+                true => "\nstatistics    stats.json\n",
+                false => {
+                    "\nstatistics    the Million Song Dataset's; for another checkpoint give its own with --stats\n"
+                }
+            };
+        }
         let out = args.out.display();
         let _ = write!(
             text,
