@@ -144,9 +144,9 @@ fn ctrl_c_ends_cleanly_and_the_next_run_completes() {
     let args = ["ingest", "demo.toml", "--set", "threads=1"];
     let mut child = begun(&place, &args);
     let pid = rustix::process::Pid::from_child(&child);
-    if rustix::process::kill_process(pid, rustix::process::Signal::INT).is_ok() {
-        let status = child.wait().unwrap();
-        assert!(status.code().is_some(), "it ended by itself: {status}");
-    }
+    // It may have ended by itself in the meantime.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+    let status = child.wait().unwrap();
+    assert!(status.code().is_some(), "it ended by itself: {status}");
     place.done(&args);
 }

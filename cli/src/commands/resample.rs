@@ -28,7 +28,7 @@ pub struct Args {
 pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     let pcm = audio::read(&args.audio)?;
     let (from, frames) = (pcm.rate, pcm.samples.len());
-    let pcm = Resample::new(args.resampler.clone()).run(pcm, args.rate)?;
+    let pcm = Resample::new(args.resampler).run(pcm, args.rate)?;
     let spec = hound::WavSpec {
         channels: 1,
         sample_rate: pcm.rate,

@@ -31,6 +31,9 @@ struct Job<R> {
     reply: Sender<(usize, R)>,
 }
 
+/// Both ends of the way results come back.
+type Replies<R> = (Sender<(usize, R)>, Receiver<(usize, R)>);
+
 /// Runs `work` on every item of every unit and hands each unit's results in order to `sink`. Returns whether everything
 /// was done; `false` if `stop` was set. The first error of a sink ends the run.
 pub(super) fn run<S, R: Send, E: Send>(
@@ -109,7 +112,7 @@ pub(super) struct Feed<'a, R> {
     jobs: &'a Sender<Job<R>>,
     cost: &'a (dyn Fn(usize) -> u64 + Sync),
     end: &'a End<'a>,
-    replies: (Sender<(usize, R)>, Receiver<(usize, R)>),
+    replies: Replies<R>,
     /// Items that may be under way or waiting.
     window: usize,
     /// Bytes they may take.

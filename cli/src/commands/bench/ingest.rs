@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<Vec<Row>> {
         files.iter().for_each(|f| drop(decode(f, None, &limits)));
         Ok(())
     })?;
-    let mut resample = Resample::new(args.resampler.clone());
+    let mut resample = Resample::new(args.resampler);
     let resampling = timed(args.runs, || {
         for file in &files {
             resample.run(decode(file, None, &limits).pcm, args.rate)?;

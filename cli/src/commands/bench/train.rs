@@ -53,8 +53,10 @@ pub fn run(args: &Args) -> Result<Vec<Row>> {
     let stop = AtomicBool::new(false);
     let wanted = args.warmup + args.steps + 1;
     let mut watch = Watch { ends: Vec::new(), stall: 0.0, wanted, stop: &stop };
-    let outcome =
-        RunDir::create(&dir).and_then(|run| etude_train::run(&exp, &run, &mut watch, &stop));
+    let outcome = match RunDir::create(&dir) {
+        Ok(run) => etude_train::run(&exp, &run, &mut watch, &stop),
+        Err(e) => Err(e),
+    };
     let _ = std::fs::remove_dir_all(&dir);
     outcome?;
     let times: Vec<Duration> =
