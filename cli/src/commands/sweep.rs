@@ -76,10 +76,13 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
 fn one_by_one(rows: &[Row], ui: &Ui, stop: &AtomicBool) -> Vec<End> {
     let count = rows.len();
     let one = |(at, row): (usize, &Row)| {
-        say(ui, &format!("[{}/{count}] {}", at + 1, row.config.display()));
         let end = match row_done(row) {
             Ok(true) => done(row, true),
-            Ok(false) => go(row, ui, stop),
+            Ok(false) if stop.load(Ordering::Relaxed) => Ok(End::Stopped),
+            Ok(false) => {
+                say(ui, &format!("[{}/{count}] {}", at + 1, row.config.display()));
+                go(row, ui, stop)
+            }
             Err(error) => Err(error),
         };
         settle(row, end)
@@ -98,9 +101,6 @@ fn settle(row: &Row, end: Result<End>) -> End {
 
 /// Trains and scores one row.
 fn go(row: &Row, ui: &Ui, stop: &AtomicBool) -> Result<End> {
-    if stop.load(Ordering::Relaxed) {
-        return Ok(End::Stopped);
-    }
     let outcome = train(&row.experiment, &row.path, true, ui, stop)?;
     if outcome.ending == Ending::Stopped || stop.load(Ordering::Relaxed) {
         return Ok(End::Stopped);

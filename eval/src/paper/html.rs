@@ -16,14 +16,14 @@ const STYLE: &str = "
   --c4: #ff8787; --c5: #66d9e8; --c6: #ffd43b; --c7: #adb5bd; } }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 15px/1.55 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; }
-main { max-width: 72rem; margin: 0 auto; padding: 3rem 1.5rem 4rem; }
+main { max-width: 75rem; margin: 0 auto; padding: 3rem 1.5rem 4rem; }
 h1 { font-size: 2rem; letter-spacing: -0.02em; margin: 0 0 .3rem; }
 h2 { font-size: 1.35rem; margin: 3.2rem 0 .1rem; } h3 { font-size: 1rem; margin: 2rem 0 .4rem; }
 p, .soft { color: var(--soft); max-width: 52rem; margin: .2rem 0 1rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; white-space: nowrap; }
 th { text-align: left; font-weight: 600; color: var(--soft); font-size: .85rem; }
-th, td { padding: .38rem .8rem; border-bottom: 1px solid var(--line); }
+th, td { padding: .38rem .6rem; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { padding-left: .4rem; } .n { text-align: right; }
 tbody tr:hover { background: var(--panel); } tr.ref td { font-weight: 600; } tr.waiting td { color: var(--soft); }
 svg { width: 100%; max-width: 46rem; height: auto; display: block; font-size: 11.5px; }
