@@ -88,6 +88,11 @@ pub trait Backbone: Send {
 
     /// The layers that a tuning method may have changed.
     fn linears(&self) -> Vec<&Linear>;
+
+    /// The network itself where it is MusicFM, whose pre-training needs its token targets.
+    fn musicfm(&self) -> Option<&musicfm::MusicFm> {
+        None
+    }
 }
 
 /// The backbones by the name a configuration gives them.

@@ -17,6 +17,8 @@ pub enum HeadConfig {
     Mlp(Mlp),
     /// The layer with which the published model classifies.
     Published(Published),
+    /// No head: for objectives that learn the backbone itself.
+    None(NoHead),
 }
 
 /// Settings of the linear head.
@@ -55,6 +57,11 @@ fn half() -> f64 {
 #[serde(deny_unknown_fields)]
 pub struct Published {}
 
+/// No head has no settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoHead {}
+
 /// A head as built: optional first layer, dropout, ReLU after the first layer, last layer.
 #[derive(Debug)]
 pub struct Head {
@@ -64,8 +71,8 @@ pub struct Head {
 }
 
 impl HeadConfig {
-    /// Builds the head for hidden states of width `dim`. `published` is what the backbone's own classifier is called
-    /// and its dropout.
+    /// Builds the head, if any, for hidden states of width `dim`. `published` is what the backbone's own classifier is
+    /// called and its dropout.
     ///
     /// # Errors
     /// For settings outside their range, and for `published` where the backbone has no classifier.
@@ -75,8 +82,7 @@ impl HeadConfig {
         dim: i64,
         outputs: i64,
         published: Option<(&str, f64)>,
-    ) -> Result<Head> {
-        check_size("head outputs", outputs)?;
+    ) -> Result<Option<Head>> {
         let site = |inp, out| Site { role: Role::Other, layer: None, inp, out };
         let (first, p, last, inner) = match *self {
             HeadConfig::Linear(Linear { dropout }) => (None, dropout, vs / "linear", dim),
@@ -86,6 +92,7 @@ impl HeadConfig {
                 let first = peft::Linear::new(&(vs / "proj" / 0), site(dim, hidden))?;
                 (Some(first), dropout, vs / "proj" / 3, hidden)
             }
+            HeadConfig::None(NoHead {}) => return Ok(None),
             HeadConfig::Published(Published {}) => {
                 let (name, dropout) = published.ok_or_else(|| Error::Setting {
                     key: "head.kind".to_owned(),
@@ -97,8 +104,9 @@ impl HeadConfig {
             }
         };
         check_probability("head.dropout", p)?;
+        check_size("head outputs", outputs)?;
         let last = peft::Linear::new(&last, site(inner, outputs))?;
-        Ok(Head { first, dropout: Dropout::new(vs, p), last })
+        Ok(Some(Head { first, dropout: Dropout::new(vs, p), last }))
     }
 }
 

@@ -25,7 +25,7 @@ pub mod weights;
 pub use backbone::{Backbone, BackboneConfig, Input, Layer, Spec};
 pub use error::{Error, Result};
 pub use heads::{
-    Head, HeadConfig, Linear as LinearHead, Mlp as MlpHead, Published as PublishedHead,
+    Head, HeadConfig, Linear as LinearHead, Mlp as MlpHead, NoHead, Published as PublishedHead,
 };
 pub use model::{FrozenStats, Model, ModelConfig};
 pub use peft::{Method, Tuning};

@@ -33,7 +33,7 @@ pub struct ModelConfig {
     /// The layers from hidden states to outputs.
     pub head: HeadConfig,
     /// Published weights or another run's: a safetensors file, the same without its ending, or a folder that holds
-    /// `model.safetensors`. Default: none, the model starts from the seed.
+    /// `model.safetensors`, as a pre-training run does. Default: none, the model starts from the seed.
     #[serde(default)]
     pub weights: Option<PathBuf>,
     /// Whether the head's weights come from the file too; default no, a head belongs to its task.
@@ -68,8 +68,8 @@ impl ModelConfig {
 pub struct Model {
     /// From audio to hidden states.
     pub backbone: Box<dyn Backbone>,
-    /// From hidden states to outputs.
-    pub head: Head,
+    /// From hidden states to outputs; `None` for what learns the backbone itself.
+    pub head: Option<Head>,
     /// Every tensor by name.
     pub vs: Store,
     /// How the weight file fitted; `None` when there was none.
@@ -138,7 +138,12 @@ impl Model {
     pub fn logits(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let _cast = self.precision.enter(self.vs.device())?;
         let hidden = self.backbone.hidden(x, self.layer, train)?;
-        let logits = self.head.forward(&hidden, train);
+        let head = self.head.as_ref().ok_or_else(|| Error::Setting {
+            key: "head.kind".to_owned(),
+            expected: "a head that gives the outputs of the task".to_owned(),
+            got: "none".to_owned(),
+        })?;
+        let logits = head.forward(&hidden, train);
         let logits = logits.at(|| format!("head, hidden {:?}", hidden.size()))?;
         Ok(logits.f_to_kind(Kind::Float)?)
     }

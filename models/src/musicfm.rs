@@ -81,6 +81,11 @@ impl MusicFm {
         Ok(mel.f_sub_scalar(self.cfg.mean())?.f_div_scalar(self.cfg.std())?)
     }
 
+    /// Mean and standard deviation of the mel values that the network was made for, dB.
+    pub fn stats(&self) -> (f64, f64) {
+        (self.cfg.mean(), self.cfg.std())
+    }
+
     /// The convolutions between mel and conformer.
     pub fn subsampling(&self) -> &Subsampling {
         &self.conv
@@ -153,6 +158,10 @@ impl Backbone for MusicFm {
 
     fn linears(&self) -> Vec<&Linear> {
         self.conformer.linears()
+    }
+
+    fn musicfm(&self) -> Option<&MusicFm> {
+        Some(self)
     }
 }
 

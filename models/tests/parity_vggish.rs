@@ -30,7 +30,7 @@ fn build(cfg: Config, method: &dyn Method) -> (Store, Vggish, Head) {
     let config = BackboneConfig::Vggish(cfg);
     let vs = root.part(Part::Head) / "head";
     let head = HeadConfig::Published(PublishedHead {});
-    let head = head.build(&vs, 4 * CHANNELS, TAGS, config.published_head()).unwrap();
+    let head = head.build(&vs, 4 * CHANNELS, TAGS, config.published_head()).unwrap().unwrap();
     let file = fixture("vggish/weights.safetensors");
     let report = load_part(&store, &file, &config.names(true), |_, _| true).unwrap();
     assert_eq!((report.matched, report.skipped.len()), (65, 0));

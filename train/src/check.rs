@@ -2,9 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::experiment::{DataConfig, Experiment, KeepConfig};
+use crate::objective::ObjectiveConfig;
 use crate::optim::{OptimConfig, Rule};
 use crate::schedule::{ScheduleConfig, Watch};
 use crate::stopping::Mode;
+use etude_models::{BackboneConfig, HeadConfig, Tuning, masked};
 
 impl Experiment {
     /// What contradicts itself or is out of range, all of it at once.
@@ -22,6 +24,7 @@ impl Experiment {
         check_optim(&self.optim, &mut no);
         check_schedule(self, &mut no);
         check_trainer(self, &mut no);
+        check_objective(self, &mut no);
         match problems.is_empty() {
             true => Ok(()),
             false => Err(Error::Check { place: self.place().to_owned(), problems }),
@@ -45,6 +48,28 @@ fn check_data(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
     }
     no(exp.eval.batch != Some(0), "eval.batch: expected at least 1, got 0".to_owned());
     no(exp.run.threads != Some(0), "run.threads: expected at least 1, got 0".to_owned());
+}
+
+fn check_objective(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
+    let headless = matches!(exp.model.head, HeadConfig::None(_));
+    if matches!(exp.objective, ObjectiveConfig::Supervised(_)) {
+        let expected = "expected linear, mlp or published, got none";
+        return no(!headless, format!("model.head.kind: {expected}: this objective is supervised"));
+    }
+    no(headless, "model.head.kind: expected none: masked_tokens learns the backbone".to_owned());
+    let full = matches!(exp.tuning, Tuning::Full(_));
+    no(full, "tuning.method: expected full: masked_tokens learns the backbone".to_owned());
+    let BackboneConfig::MusicFm(net) = &exp.model.backbone else {
+        let name = exp.model.backbone.name();
+        return no(false, format!("model.backbone.name: expected musicfm, got {name}"));
+    };
+    let on = "expected true: masked_tokens learns with the pre-training head";
+    no(net.pretraining, format!("model.backbone.pretraining: {on}"));
+    let (block, token) = (masked::BLOCK as u64, masked::BLOCK as u64 / masked::BLOCK_TOKENS as u64);
+    for (key, crop) in [("data.crop", exp.data.crop), ("eval.window", exp.eval_loader().crop)] {
+        let fits = crop.steps().is_some_and(|n| n >= block && n.is_multiple_of(token));
+        no(fits, format!("{key}.steps: expected a multiple of {token}, at least {block}"));
+    }
 }
 
 fn check_optim(optim: &OptimConfig, no: &mut impl FnMut(bool, String)) {
@@ -196,6 +221,39 @@ trainer = { steps = 10 }
                 Experiment::parse("x.toml", TEXT, &[set.to_owned()]).unwrap_err().to_string();
             assert!(text.starts_with("x.toml: ") && text.contains(want), "{set}: {text}");
         }
+    }
+
+    #[test]
+    fn what_pretraining_cannot_work_with_is_told_at_once() {
+        let sets = ["objective={ kind = 'masked_tokens' }".to_owned()];
+        let text = Experiment::parse("x.toml", TEXT, &sets).unwrap_err().to_string();
+        for want in [
+            "trainer.keep.by: expected one of accuracy, loss",
+            "model.head.kind: expected none",
+            "model.backbone.name: expected musicfm, got vggish",
+        ] {
+            assert!(text.contains(want), "{want}: {text}");
+        }
+        let sets = [
+            "objective={ kind = 'masked_tokens' }",
+            "model={ backbone = { name = 'musicfm' }, head = { kind = 'none' } }",
+            "tuning={ method = 'lora' }",
+            "data.crop={ kind = 'random', steps = 9601 }",
+            "trainer.keep={ by = 'loss', mode = 'min' }",
+        ];
+        let sets = sets.map(str::to_owned);
+        let text = Experiment::parse("x.toml", TEXT, &sets).unwrap_err().to_string();
+        for want in [
+            "tuning.method: expected full",
+            "model.backbone.pretraining: expected true",
+            "data.crop.steps: expected a multiple of 960, at least 9600",
+            "eval.window.steps: expected a multiple of 960",
+        ] {
+            assert!(text.contains(want), "{want}: {text}");
+        }
+        let sets = ["model.head={ kind = 'none' }".to_owned()];
+        let text = Experiment::parse("x.toml", TEXT, &sets).unwrap_err().to_string();
+        assert!(text.contains("model.head.kind: expected linear, mlp or published"), "{text}");
     }
 
     #[test]

@@ -193,7 +193,8 @@ fn json(path: &Path, value: &impl Serialize) -> Result<()> {
     atomic::write(path, &text)
 }
 
-fn digest(path: &Path) -> Result<String> {
+/// blake3 of a file, hex.
+pub(crate) fn digest(path: &Path) -> Result<String> {
     let file = fs::File::open(path).map_err(Error::io(path))?;
     let mut hash = blake3::Hasher::new();
     hash.update_reader(file).map_err(Error::io(path))?;

@@ -115,6 +115,11 @@ pub enum Error {
         /// Step, from 1.
         step: u64,
     },
+    /// A run whose model has no outputs to score.
+    #[error(
+        "pre-training has nothing to score but its validations (see log.jsonl); start a run from its model.safetensors"
+    )]
+    NoTask,
     /// The score that selects checkpoints does not exist.
     #[error("trainer.keep.by: no score named {name:?}; this task gives {known}")]
     NoScore {

@@ -8,9 +8,9 @@ use crate::kept;
 use crate::log::Log;
 use crate::objective::Objective;
 use crate::run_dir::RunDir;
-use crate::setup::{Setup, build_model};
+use crate::setup::{Setup, base_digest, build_model};
 use crate::trainer::scoring_pace;
-use etude_eval::{Scores, Windowed, predict, score, windows, write_predictions};
+use etude_eval::{Scores, Task, Windowed, predict, score, windows, write_predictions};
 use etude_manifests::Split;
 use etude_models::{Input, Model, Tuning};
 use etude_shards::{Loader, LoaderConfig};
@@ -75,6 +75,7 @@ impl Trained {
         }
         let weights = needs_base(&experiment);
         let model = build_model(&experiment, objective.outputs(), device, weights)?;
+        identity.check_base(base_digest(&model)?.as_deref())?;
         let step = restore_best(dir, &model)?;
         Ok(Self { experiment, identity, objective, model, step })
     }
@@ -100,6 +101,14 @@ impl Trained {
         })
     }
 
+    /// What the model's outputs mean.
+    ///
+    /// # Errors
+    /// [`Error::NoTask`] for a run that pre-trained a network.
+    pub fn task(&self) -> Result<&dyn Task> {
+        self.objective.task().ok_or(Error::NoTask)
+    }
+
     /// What the model says about one recording, a wave at [`Trained::rate`], in the windows of the experiment's
     /// `[eval]`. `name` is what errors call it.
     ///
@@ -107,7 +116,7 @@ impl Trained {
     /// For an empty wave, and an output that is no number.
     pub fn hear(&self, name: &str, wave: &[f32]) -> Result<Windowed> {
         let LoaderConfig { crop, batch, .. } = self.experiment.eval_loader();
-        Ok(windows(&self.model, self.objective.task(), (name, wave), &crop, batch)?)
+        Ok(windows(&self.model, self.task()?, (name, wave), &crop, batch)?)
     }
 }
 
@@ -128,7 +137,7 @@ pub fn evaluate(
     let step = restore_best(dir, &setup.model)?;
     let loader = Loader::tracks(&setup.index, &setup.view, split, &exp.eval_loader())?;
     let (total, skipped) = (loader.samples_per_epoch(), loader.skipped().len());
-    let task = setup.objective.task();
+    let task = setup.objective.task().ok_or(Error::NoTask)?;
     let begun = Instant::now();
     let mut progress = |done: u64| {
         log.pace(&scoring_pace(begun, done, total));

@@ -26,6 +26,9 @@ pub struct Identity {
     pub shards_hash: String,
     /// The classes, in output order.
     pub vocab: Vocab,
+    /// blake3 of the weight file that the model started from, hex; without one it started from the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
 }
 
 impl Identity {
@@ -43,6 +46,7 @@ impl Identity {
             shards: shards.to_owned(),
             shards_hash: hash.finalize().to_hex().to_string(),
             vocab: view.vocab.clone(),
+            base: None,
         }
     }
 
@@ -87,7 +91,7 @@ impl Identity {
             ("hash of the shard files", &self.shards_hash, &now.shards_hash, &shards),
         ];
         match facts.into_iter().find(|(_, then, now, _)| then != now) {
-            None => Ok(()),
+            None => self.check_base(now.base.as_deref()),
             Some((what, then, now, place)) => Err(Error::Mismatch {
                 what: what.to_owned(),
                 left: format!("the run was trained on {}", short(then)),
@@ -95,6 +99,26 @@ impl Identity {
                 hint: "put back the data of the run, or train a new run on the new data".to_owned(),
             }),
         }
+    }
+}
+
+impl Identity {
+    /// Whether a run with this identity may use a base with this digest: its states hold only what was trained. `None`
+    /// stands for a model that needs no base.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] with both digests.
+    pub fn check_base(&self, now: Option<&str>) -> Result<()> {
+        if now.is_none() || self.base.as_deref() == now {
+            return Ok(());
+        }
+        let show = |base: Option<&str>| base.map_or("none", short).to_owned();
+        Err(Error::Mismatch {
+            what: "digest of the base weights".to_owned(),
+            left: format!("the run started from {}", show(self.base.as_deref())),
+            right: format!("model.weights is now {}", show(now)),
+            hint: "put back the weights that the run started from".to_owned(),
+        })
     }
 }
 
@@ -119,6 +143,7 @@ mod tests {
             shards: "demo-16k".into(),
             shards_hash: "d".repeat(64),
             vocab,
+            base: Some("1".repeat(64)),
         };
         then.check(&then.clone()).unwrap();
         let now =
@@ -129,5 +154,12 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("view demo has eeeeeeeeeeeeeeee;"), "{text}");
+        then.check(&Identity { base: None, ..then.clone() }).unwrap();
+        let now = Identity { base: Some("2".repeat(64)), ..then.clone() };
+        let text = then.check(&now).unwrap_err().to_string();
+        assert!(
+            text.contains("started from 1111111111111111, model.weights is now 2222222222222222"),
+            "{text}"
+        );
     }
 }

@@ -2,12 +2,15 @@
 
 use crate::LOSS;
 use crate::error::Result;
+use crate::objectives::masked_tokens::{self, MaskedTokens, MaskedTokensConfig};
 use crate::objectives::supervised::{Supervised, SupervisedConfig};
 use etude_eval::Task;
 use etude_manifests::Vocab;
 use etude_models::Model;
-use etude_shards::Batch;
+use etude_shards::{Batch, Loader};
 use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::Path;
 use tch::Tensor;
 
 /// The objectives there are.
@@ -16,21 +19,39 @@ use tch::Tensor;
 pub enum ObjectiveConfig {
     /// Targets of the view.
     Supervised(SupervisedConfig),
+    /// Tokens of the input itself, behind hidden stretches.
+    MaskedTokens(MaskedTokensConfig),
 }
 
 /// Numbers worth plotting beside the loss, 0-d, still on the device.
 pub type Extras = Vec<(&'static str, Tensor)>;
 
+/// Scores of a validation by name, `loss` among them.
+pub type Scored = BTreeMap<String, f64>;
+
 /// What is learned. The trainer knows steps, not music.
 pub trait Objective {
     /// Mean loss over the batch with gradients recorded, 0-d, and whatever is worth plotting.
     fn loss(&self, model: &Model, batch: &Batch) -> Result<(Tensor, Extras)>;
-    /// How the model is scored.
-    fn task(&self) -> &dyn Task;
+    /// What the model's outputs mean; `None` when they mean nothing outside the training.
+    fn task(&self) -> Option<&dyn Task>;
+    /// Scores of everything the loader gives, in evaluation mode. After every batch `go_on` is told the number of samples
+    /// done; when it says no there is no result.
+    fn validate(
+        &self,
+        model: &Model,
+        loader: Loader,
+        go_on: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Option<Scored>>;
 
-    /// Outputs that the model must have.
+    /// Writes what the best state of a finished run is wanted for, beside the run's own files; nothing by default.
+    fn export(&self, _model: &Model, _dir: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    /// Outputs that the model's head must have.
     fn outputs(&self) -> i64 {
-        self.task().outputs()
+        self.task().map_or(0, Task::outputs)
     }
 }
 
@@ -42,6 +63,7 @@ impl ObjectiveConfig {
     pub fn build(&self, vocab: &Vocab) -> Result<Box<dyn Objective>> {
         match self {
             ObjectiveConfig::Supervised(cfg) => Ok(Box::new(Supervised::new(cfg, vocab)?)),
+            ObjectiveConfig::MaskedTokens(_) => Ok(Box::new(MaskedTokens::default())),
         }
     }
 
@@ -51,6 +73,7 @@ impl ObjectiveConfig {
             ObjectiveConfig::Supervised(cfg) => {
                 cfg.task.score_names().iter().copied().chain([LOSS]).collect()
             }
+            ObjectiveConfig::MaskedTokens(_) => vec![masked_tokens::ACCURACY, LOSS],
         }
     }
 }

@@ -28,10 +28,11 @@ impl Setup {
         }
         let view = read_view(&exp.view_path())?;
         let index = Index::open(&exp.shards_dir())?;
-        let identity = Identity::of(&view, &exp.data.shards, &index);
         let objective = exp.objective.build(&view.vocab)?;
         let model = build_model(exp, objective.outputs(), device, weights)?;
         check_input(&model, &index, exp)?;
+        let base = base_digest(&model)?;
+        let identity = Identity { base, ..Identity::of(&view, &exp.data.shards, &index) };
         Ok(Self { device, view, index, identity, objective, model })
     }
 }
@@ -50,6 +51,12 @@ pub(crate) fn build_model(
     let mut model = Model::build(&cfg, &exp.tuning, outputs, device, exp.run.seed)?;
     model.precision = exp.trainer.precision;
     Ok(model)
+}
+
+/// blake3 of the weight file that a model started from, hex; `None` when it started from the seed.
+pub(crate) fn base_digest(model: &Model) -> Result<Option<String>> {
+    let Some(loaded) = &model.loaded else { return Ok(None) };
+    crate::checkpoint::digest(&loaded.source).map(Some)
 }
 
 /// Whether the shards hold what the model takes.

@@ -51,7 +51,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     );
     let value = json!({
         "out": args.out, "layers": layers, "method": tuning.name(), "step": trained.step,
-        "classes": trained.objective.task().classes(),
+        "classes": trained.task()?.classes(),
     });
     ui.result(&text, &value)?;
     Ok(exit(false))

@@ -38,7 +38,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     );
     let value = json!({
         "out": args.out, "tensors": count, "method": method, "step": trained.step,
-        "classes": trained.objective.task().classes(),
+        "classes": trained.task()?.classes(),
     });
     ui.result(&text, &value)?;
     Ok(exit(false))

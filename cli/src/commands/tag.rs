@@ -60,7 +60,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     etude_aten::cuda_init();
     let trained = Trained::open(&resolve(&args.runs, &args.run, &args.sets)?, &args.sets)?;
     let rate = trained.rate()?;
-    let classes = trained.objective.task().classes();
+    let classes = trained.task()?.classes();
     if classes.is_empty() {
         bail!("{}: this run has no tags: its task has no classes", args.run.display());
     }

@@ -1,3 +1,4 @@
 //! One objective a file.
 
+pub mod masked_tokens;
 pub mod supervised;

@@ -1,11 +1,12 @@
 //! Supervised learning: the loss of a task on the targets of a view.
 
+use crate::LOSS;
 use crate::error::Result;
-use crate::objective::{Extras, Objective};
-use etude_eval::{Task, TaskConfig, inputs};
+use crate::objective::{Extras, Objective, Scored};
+use etude_eval::{Task, TaskConfig, inputs, predict, score};
 use etude_manifests::Vocab;
 use etude_models::Model;
-use etude_shards::Batch;
+use etude_shards::{Batch, Loader};
 use serde::Deserialize;
 use tch::Tensor;
 
@@ -38,7 +39,19 @@ impl Objective for Supervised {
         Ok((self.task.loss(&logits, &target)?, Extras::new()))
     }
 
-    fn task(&self) -> &dyn Task {
-        &*self.task
+    fn task(&self) -> Option<&dyn Task> {
+        Some(&*self.task)
+    }
+
+    fn validate(
+        &self,
+        model: &Model,
+        loader: Loader,
+        go_on: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Option<Scored>> {
+        let Some(predicted) = predict(model, loader, &*self.task, go_on)? else { return Ok(None) };
+        let mut scores = score(&predicted, &*self.task)?.summary;
+        scores.insert(LOSS.to_owned(), predicted.loss);
+        Ok(Some(scores))
     }
 }

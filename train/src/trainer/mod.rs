@@ -336,6 +336,10 @@ impl<'a> Trainer<'a> {
         if self.saved != Some(self.state.step) || ending != Ending::Stopped {
             self.save()?;
         }
+        if ending != Ending::Stopped && self.dir.best().exists() {
+            self.setup.model.restore(&kept::read(&self.dir.best())?)?;
+            self.setup.objective.export(&self.setup.model, self.dir.path())?;
+        }
         let outcome = Outcome {
             ending,
             step: self.state.step,

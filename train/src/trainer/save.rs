@@ -26,10 +26,9 @@ impl Trainer<'_> {
             log.pace(&scoring_pace(begun, done, total));
             !stop.load(Ordering::Relaxed)
         };
-        let predicted = etude_eval::predict(model, loader, objective.task(), &mut progress)?;
-        let Some(predicted) = predicted else { return Ok(()) };
-        let mut scores = etude_eval::score(&predicted, objective.task())?.summary;
-        scores.insert(LOSS.to_owned(), predicted.loss);
+        let Some(scores) = objective.validate(model, loader, &mut progress)? else {
+            return Ok(());
+        };
         let by = &self.exp.trainer.keep.by;
         let score = *scores.get(by).ok_or_else(|| Error::NoScore {
             name: by.clone(),
@@ -37,7 +36,7 @@ impl Trainer<'_> {
         })?;
         let place = self.keep(score, &scores)?;
         if self.schedule.watches() == Some(Watch::ValidLoss) {
-            self.schedule.observe(predicted.loss);
+            self.schedule.observe(scores.get(LOSS).copied().unwrap_or(f64::NAN));
         }
         let seconds = begun.elapsed();
         self.meter.pause(seconds);
@@ -66,9 +65,9 @@ impl Trainer<'_> {
         let new = Kept { step: self.state.step, score, scores: scores.clone() };
         let place = kept::rank(&mut self.state.kept, &self.exp.trainer.keep, new.clone());
         if place.is_some() {
-            let base = self.exp.model.weights.as_ref().map(|p| p.display().to_string());
             let state = self.setup.model.state();
-            kept::write(self.dir, &new, &state, &base.unwrap_or_default())?;
+            let base = self.setup.identity.base.as_deref().unwrap_or_default();
+            kept::write(self.dir, &new, &state, base)?;
             kept::link_best(self.dir, &self.state.kept)?;
         }
         Ok(place)
