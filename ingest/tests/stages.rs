@@ -320,7 +320,8 @@ fn a_stop_ends_either_stage_cleanly_and_the_next_run_goes_on() {
         [stage::tables::run, stage::pack::run];
     for run in stages {
         let stop = AtomicBool::new(false);
-        let after = StopAfter { stop: &stop, after: 45, done: AtomicUsize::new(0) };
+        // So late that one of the files in progress is complete, however they were served.
+        let after = StopAfter { stop: &stop, after: 59, done: AtomicUsize::new(0) };
         let why = run(&cfg, &after, &stop).unwrap_err();
         assert!(matches!(why, Error::Stopped { done: 1.., total: 60 }), "{why}");
         let files = contents(&cfg.data);

@@ -135,14 +135,19 @@ impl<R> Feed<'_, R> {
     /// result before is given back, so it should be gone by now.
     pub fn next(&mut self) -> Option<(usize, R)> {
         self.used -= std::mem::take(&mut self.held);
-        while self.consumed < self.stop_at && !self.end.is_near() {
-            self.send();
+        while self.consumed < self.stop_at {
+            self.early.extend(self.replies.1.try_iter());
             if let Some(result) = self.early.remove(&self.consumed) {
                 let item = self.consumed;
                 self.consumed += 1;
                 self.held = (self.cost)(item);
+                self.send();
                 return Some((item, result));
             }
+            if self.end.is_near() {
+                return None; // after what was finished before
+            }
+            self.send();
             if let Ok((item, result)) = self.replies.1.recv_timeout(POLL) {
                 self.early.insert(item, result);
             }
@@ -157,7 +162,8 @@ impl<R> Feed<'_, R> {
 
     /// Sends items as long as there is room for them; waits for the workers only if they have none of this unit's.
     fn send(&mut self) {
-        while self.begun < self.stop_at && self.begun - self.consumed < self.window {
+        let room = |feed: &Self| feed.begun - feed.consumed < feed.window && !feed.end.is_near();
+        while self.begun < self.stop_at && room(self) {
             let cost = (self.cost)(self.begun);
             if self.used > 0 && self.used.saturating_add(cost) > self.bytes {
                 return;
