@@ -1,16 +1,21 @@
 # étude: from a folder of music to a scored model. A bare `make` lists the targets.
 #
-#   make train                                            the whole road on a synthetic demo corpus
+#   make train                                            the whole story on a synthetic demo corpus: a small MusicFM is
+#                                                         pre-trained, then tuned in four ways, and one table compares them
 #   make CORPUS=mtat RAW=/path/to/magnatagatune train     the same on MagnaTagATune
 #
 # CORPUS   demo (default), mtat, mtg_jamendo, or any name with a configs/data/<name>.toml
 # RAW      folder with the corpus as downloaded (default: data/raw/<corpus>)
-# EXPERIMENT, SEED   the experiment to run (default: configs/<corpus>/vggish.toml) and its seed
+# RATE     samples per second of the shards (default: as in the data config)
+# EXPERIMENT, SEED   one experiment to run instead, e.g. configs/demo/vggish.toml, and its seed
 # LIBTORCH folder of an existing libtorch 2.11 (default: one is fetched once)
 
 CORPUS     ?= demo
 DATA       ?= configs/data/$(CORPUS).toml
-EXPERIMENT ?= configs/$(CORPUS)/vggish.toml
+# what `make train` runs on a corpus: the story on the demo, a network without pre-training on MagnaTagATune
+EXPERIMENT ?= $(if $(filter mtat,$(CORPUS)),configs/limited/tagging/vggish_mtat.toml)
+RATE       ?= $(if $(filter configs/limited/tagging/vggish_mtat.toml,$(EXPERIMENT)),16000)
+STORY      := $(wildcard configs/demo/musicfm_*.toml)
 SEED       ?=
 RAW        ?=
 ARGS       ?=
@@ -19,6 +24,7 @@ CARGO  ?= cargo
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 ETUDE  := $(TARGET)/release/etude
 ROOT   := $(if $(RAW),--set root='"$(RAW)"')
+RATED  := $(if $(RATE),--set shards.rate=$(RATE))
 SEEDED := $(if $(SEED),--set run.seed=$(SEED))
 
 .DEFAULT_GOAL := help
@@ -39,11 +45,19 @@ ingest: demo ## decode every file once; write tracks, views and splits
 	@$(ETUDE) ingest $(DATA) $(ROOT)
 
 shards: ingest ## decode, resample and write Parquet shards
-	@$(ETUDE) shards $(DATA) $(ROOT)
+	@$(ETUDE) shards $(DATA) $(ROOT) $(RATED)
+	@[ "$(CORPUS)" != demo ] || $(ETUDE) shards $(DATA) $(ROOT) --set shards.rate=24000
 
-train: shards ## train, then score on the test split
+train: shards ## train, score on the test split, compare
+ifneq ($(EXPERIMENT),)
 	@$(ETUDE) train $(EXPERIMENT) $(SEEDED) --resume $(ARGS)
 	@$(ETUDE) eval $(EXPERIMENT) $(SEEDED)
+else ifeq ($(CORPUS),demo)
+	@$(ETUDE) sweep $(STORY) $(ARGS)
+	@$(ETUDE) table demo --html runs/demo/table.html
+else
+	@echo "which experiment? e.g. make CORPUS=$(CORPUS) EXPERIMENT=configs/peft/mtg_top50/musicfm_lora.toml train" >&2; exit 2
+endif
 
 eval: build ## score the last run of EXPERIMENT on the test split
 	@$(ETUDE) eval $(EXPERIMENT) $(SEEDED) $(ARGS)

@@ -71,3 +71,47 @@ fn a_failed_row_stops_no_other_and_the_sweep_goes_on_where_it_was() {
     let page = std::fs::read_to_string(dir.path().join("small.html")).unwrap();
     assert!(page.contains("3 of 4 rows run"));
 }
+
+#[test]
+fn a_row_comes_after_the_row_whose_weights_it_starts_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path(), 32, 3.0);
+    place.done(&["ingest", "demo.toml"]);
+    place.done(&["shards", "demo.toml"]);
+    let configs = dir.path().join("configs/chain");
+    std::fs::create_dir_all(&configs).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(configs.join(name), text).unwrap();
+    let from =
+        |row: &str| ROW.replace("[tuning]", &format!("weights = \"runs/chain/{row}/1\"\n[tuning]"));
+    write("a.toml", &from("b").replace("\"full\"", "\"probe\""));
+    write("b.toml", &from("c"));
+    write("c.toml", ROW);
+    let sweep = |code: i32| {
+        let rows = ["a", "b", "c"].map(|row| format!("configs/chain/{row}.toml"));
+        let out = place.run(&["--json", "sweep", &rows[0], &rows[1], &rows[2], "--jobs", "2"]);
+        assert_eq!(out.status.code(), Some(code), "{}", String::from_utf8_lossy(&out.stderr));
+        let rows: Vec<Value> = serde_json::from_slice(&out.stdout).unwrap();
+        let told = |r: &Value| (r["experiment"].to_string(), r["error"].to_string());
+        (String::from_utf8(out.stderr).unwrap(), rows.iter().map(told).collect::<Vec<_>>())
+    };
+    let (_, rows) = sweep(0);
+    let order: Vec<bool> =
+        rows.iter().zip(["c", "b", "a"]).map(|(r, n)| r.0.contains(&format!("/{n}."))).collect();
+    assert_eq!(order, [true; 3], "{rows:?}");
+
+    std::fs::remove_dir_all(dir.path().join("runs")).unwrap();
+    write("c.toml", &ROW.replace("demo-16k", "missing-16k"));
+    let (_, rows) = sweep(2);
+    assert!(rows[1].1.contains("configs/chain/c.toml, which is not done"), "{rows:?}");
+    assert!(rows[2].1.contains("configs/chain/b.toml, which is not done"), "{rows:?}");
+
+    write("c.toml", &from("a"));
+    let out = place.run(&[
+        "sweep",
+        "configs/chain/a.toml",
+        "configs/chain/b.toml",
+        "configs/chain/c.toml",
+    ]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(2) && said.contains("lead back to its own run"), "{said}");
+}

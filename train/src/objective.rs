@@ -67,6 +67,11 @@ impl ObjectiveConfig {
         }
     }
 
+    /// Whether what it trains is scored on tracks: pre-training is not.
+    pub fn is_scored(&self) -> bool {
+        matches!(self, ObjectiveConfig::Supervised(_))
+    }
+
     /// Scores of a validation, by name: those of the task, and `loss`.
     pub fn score_names(&self) -> Vec<&'static str> {
         match self {

@@ -45,8 +45,9 @@ pub(crate) fn finish(
         "steps": outcome.steps,
         "samples": state.samples,
         "minutes": outcome.seconds / 60.0,
+        "seconds_per_epoch": outcome.seconds_per_epoch(),
         "trained_parameters": count(setup.model.trainable()),
-        "peak_memory_bytes": peak_memory(),
+        "peak_memory_bytes": etude_aten::host_peak(),
         "peak_device_memory_bytes": peak_device_memory(setup.device),
         "kept": outcome.kept,
         "skipped": skipped,
@@ -55,14 +56,6 @@ pub(crate) fn finish(
     let mut text = serde_json::to_vec_pretty(&report).map_err(|e| Error::io(&path)(e.into()))?;
     text.push(b'\n');
     atomic::write(&path, &text)
-}
-
-/// Most memory this process ever held, where the system tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    let kb: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kb * 1024)
 }
 
 /// Most memory of the GPU in tensors.

@@ -1,7 +1,7 @@
 //! The rows of a paper: its experiments and the runs that exist of them, as [`etude_eval::paper::Entry`].
 //!
 //! `configs/<paper>/<row>.toml` and `runs/<paper>/<row>/<seed>/` are found by walking; a run without an experiment
-//! file counts too, an experiment without a run is a row that waits.
+//! file counts too, an experiment without a run is a row that waits. Pre-training is no row: it has no scores.
 
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
@@ -25,13 +25,14 @@ pub fn paper_rows(configs: &Path, runs: &Path) -> Result<Vec<Entry>> {
     let mut run = BTreeSet::new();
     for dir in folders_with(runs, |dir| dir.join("config.toml").is_file())? {
         let name = row_name(runs, dir.parent().unwrap_or(runs));
-        entries.push(of_run(&name, &RunDir::read(&dir)?, &mut artists)?);
+        entries.extend(of_run(&name, &RunDir::read(&dir)?, &mut artists)?);
         run.insert(name);
     }
     for file in files(configs)? {
         let name = row_name(configs, &file.with_extension(""));
         if !run.contains(&name) {
-            entries.push(of_experiment(&name, &Experiment::read(&file, &[])?));
+            let exp = Experiment::read(&file, &[])?;
+            entries.extend(exp.objective.is_scored().then(|| of_experiment(&name, &exp)));
         }
     }
     if entries.is_empty() {
@@ -63,12 +64,19 @@ fn of_experiment(name: &str, exp: &Experiment) -> Entry {
     }
 }
 
-fn of_run(name: &str, dir: &RunDir, artists: &mut Artists) -> Result<Entry> {
+/// `None` for pre-training, which has no scores to compare.
+fn of_run(name: &str, dir: &RunDir, artists: &mut Artists) -> Result<Option<Entry>> {
     let exp = Experiment::read(&dir.config(), &[])?;
+    if !exp.objective.is_scored() {
+        return Ok(None);
+    }
     let mut entry = of_experiment(name, &exp);
     if let Some(report) = report(dir)? {
         entry.trained = report["trained_parameters"].as_u64();
         entry.minutes = report["minutes"].as_f64();
+        entry.epoch_s = report["seconds_per_epoch"].as_f64();
+        let memory = |key: &str| report[key].as_u64();
+        entry.memory = memory("peak_device_memory_bytes").or_else(|| memory("peak_memory_bytes"));
     }
     if dir.log().exists() {
         entry.curves = curves(&read_log(&dir.log())?, &exp.trainer.keep.by);
@@ -79,7 +87,7 @@ fn of_run(name: &str, dir: &RunDir, artists: &mut Artists) -> Result<Entry> {
         entry.artists = artists.of(&exp.data.dir, &predictions.keys)?;
         entry.predictions = Some(predictions);
     }
-    Ok(entry)
+    Ok(Some(entry))
 }
 
 fn report(dir: &RunDir) -> Result<Option<serde_json::Value>> {

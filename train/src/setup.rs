@@ -22,6 +22,7 @@ pub(crate) struct Setup {
 impl Setup {
     /// Opens the data and builds the model. `weights` is whether the model starts from `model.weights`.
     pub(crate) fn new(exp: &Experiment, weights: bool) -> Result<Self> {
+        etude_aten::host_reset_peak();
         let device = etude_aten::device(&exp.run.device)?;
         if let Some(threads) = exp.run.threads {
             etude_aten::set_threads(threads);

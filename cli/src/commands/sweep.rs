@@ -1,5 +1,6 @@
 //! `etude sweep`: many experiments, each trained and scored on its test split. Rows that are done are left alone, so
-//! the same command goes on after a stop, a failure or a longer list.
+//! the same command goes on after a stop, a failure or a longer list. A row that starts from another row's weights
+//! comes after it, wherever it stands in the list.
 
 use crate::commands::eval::evaluate;
 use crate::commands::train::{run_path, train};
@@ -19,7 +20,7 @@ use std::time::Duration;
 /// Arguments of `etude sweep`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Experiments, in this order, e.g. configs/peft/mtat/*.toml
+    /// Experiments, e.g. configs/peft/mtat/*.toml; in this order, but never before the one whose weights they start from
     #[arg(required = true)]
     configs: Vec<PathBuf>,
     /// Override one key of every experiment, e.g. --set data.dir='"/fast/disk"'
@@ -38,6 +39,30 @@ struct Row {
     config: PathBuf,
     experiment: Experiment,
     path: PathBuf,
+    /// Rows that must be done one after the other before this one.
+    turn: usize,
+}
+
+impl Row {
+    /// Whether it starts from the run of `other`.
+    fn needs(&self, other: &Row) -> bool {
+        self.experiment.model.weights.as_ref().is_some_and(|w| w.starts_with(&other.path))
+    }
+
+    /// An error when the row whose weights it starts from came to nothing.
+    fn ready(&self, lost: &[&Row]) -> Result<()> {
+        match lost.iter().find(|other| self.needs(other)) {
+            Some(base) => bail!("it starts from {}, which is not done", base.config.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Rows of earlier turns, and of all turns.
+#[derive(Clone, Copy)]
+struct Count {
+    before: usize,
+    all: usize,
 }
 
 /// What became of a row.
@@ -59,12 +84,23 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     for config in &args.configs {
         let experiment = Experiment::read(config, &args.sets)?;
         let path = run_path(&args.runs, config, experiment.run.seed);
-        rows.push(Row { config: config.clone(), experiment, path });
+        rows.push(Row { config: config.clone(), experiment, path, turn: 0 });
     }
-    let ends = match usize::from(args.jobs).min(rows.len()) {
-        1 => one_by_one(&rows, ui, &stop),
-        jobs => side_by_side(&rows, jobs, &args, ui, &stop)?,
-    };
+    let rows = in_turns(rows)?;
+    let mut ends = Vec::new();
+    for turn in rows.chunk_by(|a, b| a.turn == b.turn) {
+        let lost: Vec<&Row> = rows
+            .iter()
+            .zip(&ends)
+            .filter(|(_, e)| !matches!(e, End::Done { .. }))
+            .map(|(r, _)| r)
+            .collect();
+        let count = Count { before: ends.len(), all: rows.len() };
+        ends.extend(match usize::from(args.jobs).min(turn.len()) {
+            1 => one_by_one(turn, &lost, count, ui, &stop),
+            jobs => side_by_side(turn, &lost, count, jobs, &args, ui, &stop)?,
+        });
+    }
     report(&rows, &ends, ui)?;
     if ends.iter().any(|e| matches!(e, End::Stopped)) {
         bail!("stopped; the same command goes on");
@@ -73,15 +109,30 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     Ok(if failed { ExitCode::from(FAILED) } else { exit(false) })
 }
 
-fn one_by_one(rows: &[Row], ui: &Ui, stop: &AtomicBool) -> Vec<End> {
-    let count = rows.len();
+/// The rows in turns: whatever a row starts from is in an earlier turn; within a turn the order stays.
+fn in_turns(mut rows: Vec<Row>) -> Result<Vec<Row>> {
+    for _ in 0..rows.len() {
+        let turn = |row: &Row| rows.iter().filter(|o| row.needs(o)).map(|o| o.turn + 1).max();
+        let turns: Vec<usize> = rows.iter().map(|row| turn(row).unwrap_or(0)).collect();
+        if rows.iter().map(|r| r.turn).eq(turns.iter().copied()) {
+            rows.sort_by_key(|row| row.turn);
+            return Ok(rows);
+        }
+        rows.iter_mut().zip(turns).for_each(|(row, turn)| row.turn = turn);
+    }
+    let last = rows.iter().max_by_key(|row| row.turn).map(|row| row.config.display().to_string());
+    bail!("{}: its model.weights lead back to its own run", last.unwrap_or_default())
+}
+
+fn one_by_one(rows: &[Row], lost: &[&Row], count: Count, ui: &Ui, stop: &AtomicBool) -> Vec<End> {
     let one = |(at, row): (usize, &Row)| {
         let end = match row_done(row) {
             Ok(true) => done(row, true),
             Ok(false) if stop.load(Ordering::Relaxed) => Ok(End::Stopped),
             Ok(false) => {
-                say(ui, &format!("[{}/{count}] {}", at + 1, row.config.display()));
-                go(row, ui, stop)
+                let at = count.before + at + 1;
+                say(ui, &format!("[{at}/{}] {}", count.all, row.config.display()));
+                row.ready(lost).and_then(|()| go(row, ui, stop))
             }
             Err(error) => Err(error),
         };
@@ -105,13 +156,18 @@ fn go(row: &Row, ui: &Ui, stop: &AtomicBool) -> Result<End> {
     if outcome.ending == Ending::Stopped || stop.load(Ordering::Relaxed) {
         return Ok(End::Stopped);
     }
+    if !row.experiment.objective.is_scored() {
+        return Ok(End::Done { scores: Value::Null, before: false });
+    }
     let found = evaluate(&RunDir::read(&row.path)?, Split::Test, &[], ui)?;
     Ok(End::Done { scores: serde_json::to_value(&found.scores.summary)?, before: false })
 }
 
-/// Whether a row is trained to its end and scored.
+/// Whether a row is trained to its end and scored, where there is anything to score.
 fn row_done(row: &Row) -> Result<bool> {
-    if !row.path.join("scores.test.json").exists() || !row.path.join("report.json").exists() {
+    let scored =
+        !row.experiment.objective.is_scored() || row.path.join("scores.test.json").exists();
+    if !scored || !row.path.join("report.json").exists() {
         return Ok(false);
     }
     let dir = RunDir::read(&row.path)?;
@@ -121,7 +177,10 @@ fn row_done(row: &Row) -> Result<bool> {
 
 /// The end of a row that is done.
 fn done(row: &Row, before: bool) -> Result<End> {
-    let scores = read_json(&row.path.join("scores.test.json"))?["summary"].take();
+    let scores = match row.experiment.objective.is_scored() {
+        true => read_json(&row.path.join("scores.test.json"))?["summary"].take(),
+        false => Value::Null,
+    };
     Ok(End::Done { scores, before })
 }
 
@@ -133,6 +192,8 @@ fn read_json(path: &Path) -> Result<Value> {
 /// Each row as a sweep of its own in a child process: libtorch's generator and threads belong to a process.
 fn side_by_side(
     rows: &[Row],
+    lost: &[&Row],
+    count: Count,
     jobs: usize,
     args: &Args,
     ui: &Ui,
@@ -147,6 +208,7 @@ fn side_by_side(
         if stop.load(Ordering::Relaxed) {
             return Ok(End::Stopped);
         }
+        row.ready(lost)?;
         let mut command = Command::new(&exe);
         command.args(["--quiet", "sweep", "--runs"]).arg(&args.runs).arg(&row.config);
         command.args(args.sets.iter().map(|set| format!("--set={set}")));
@@ -165,7 +227,8 @@ fn side_by_side(
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(row) = rows.get(at) else { break };
-                    say(ui, &format!("[{}/{}] {}", at + 1, rows.len(), row.config.display()));
+                    let number = count.before + at + 1;
+                    say(ui, &format!("[{number}/{}] {}", count.all, row.config.display()));
                     let end = settle(row, one(row));
                     let mut ends = ends.lock().unwrap_or_else(|e| e.into_inner());
                     ends.push((at, end));

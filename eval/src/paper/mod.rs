@@ -35,6 +35,10 @@ pub struct Entry {
     pub trained: Option<u64>,
     /// Time the training took.
     pub minutes: Option<f64>,
+    /// Mean time of an epoch, its validation included.
+    pub epoch_s: Option<f64>,
+    /// Most memory the training held, on the device where it ran on one, bytes.
+    pub memory: Option<u64>,
     /// Scores of the paper's row, by name.
     pub published: BTreeMap<String, f64>,
     /// What the run said about the test split; `None` until it is scored.
@@ -100,6 +104,10 @@ pub struct Row {
     pub trained: Option<u64>,
     /// Time the training took.
     pub minutes: Option<f64>,
+    /// Mean time of an epoch, its validation included.
+    pub epoch_s: Option<f64>,
+    /// Most memory the training held, on the device where it ran on one, bytes.
+    pub memory: Option<u64>,
     /// Scores of the paper's row, by name.
     pub published: BTreeMap<String, f64>,
     /// Our scores; `None` for a row not run yet.
@@ -215,6 +223,8 @@ fn row(entry: &Entry, how: Bootstrap) -> Result<(Row, Vec<Ranking>)> {
         method: entry.method.clone(),
         trained: entry.trained,
         minutes: entry.minutes,
+        epoch_s: entry.epoch_s,
+        memory: entry.memory,
         published: entry.published.clone(),
         scores: None,
         curves: entry.curves.clone(),
@@ -278,6 +288,8 @@ pub(crate) mod tests {
             method: name.rsplit('_').next().unwrap().to_owned(),
             trained: Some(1_234_567),
             minutes: Some(90.0),
+            epoch_s: Some(12.34),
+            memory: Some(719_000_000),
             published: [(MAP.to_owned(), 0.408)].into(),
             predictions: Some(predictions),
             artists: (0..120).map(|i| Some((i / 6).to_string())).collect(),
@@ -289,8 +301,14 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn paper() -> Paper {
-        let waiting =
-            Entry { predictions: None, trained: None, minutes: None, ..entry("mtat/m_lora", 0) };
+        let waiting = Entry {
+            predictions: None,
+            trained: None,
+            minutes: None,
+            epoch_s: None,
+            memory: None,
+            ..entry("mtat/m_lora", 0)
+        };
         let entries = vec![
             entry("mtat/m_probe", 150),
             waiting,

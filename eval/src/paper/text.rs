@@ -1,7 +1,7 @@
 //! A paper's tables as aligned text, Markdown and CSV.
 
 use super::{Estimate, Paper, Row, SCORES, Table};
-use etude_manifests::table::{Table as Aligned, count};
+use etude_manifests::table::{Table as Aligned, bytes, count};
 use std::fmt::Write;
 
 /// Shown where there is nothing yet.
@@ -45,7 +45,8 @@ pub fn markdown(paper: &Paper) -> String {
 
 /// One line per row of all tables, every number in full; empty where there is none.
 pub fn csv(paper: &Paper) -> String {
-    let mut out = "view,row,seed,model,method,trained,minutes,tracks,artists".to_owned();
+    let mut out =
+        "view,row,seed,model,method,trained,minutes,epoch s,memory,tracks,artists".to_owned();
     for name in SCORES {
         for part in ["", " low", " high", " artist low", " artist high", " p", " published"] {
             let _ = write!(out, ",{name}{part}");
@@ -57,8 +58,9 @@ pub fn csv(paper: &Paper) -> String {
             let scores = row.scores.as_ref();
             let mut cells = vec![table.view.clone(), row.name.clone(), row.seed.to_string()];
             cells.extend([row.model.clone(), row.method.clone()]);
-            cells.extend([full(row.trained), full(row.minutes), full(scores.map(|s| s.tracks))]);
-            cells.push(full(scores.and_then(|s| s.artists)));
+            cells.extend([full(row.trained), full(row.minutes)]);
+            cells.extend([full(row.epoch_s), full(row.memory)]);
+            cells.extend([full(scores.map(|s| s.tracks)), full(scores.and_then(|s| s.artists))]);
             for name in SCORES {
                 let e = row.score(name);
                 let (track, artist) = (e.and_then(|e| e.by_track), e.and_then(|e| e.by_artist));
@@ -108,7 +110,8 @@ pub(super) fn notes(paper: &Paper) -> String {
     let n = count(paper.bootstrap.resamples as u64);
     format!(
         "Test split; [ ] holds 95 % of {n} bootstrap resamples by track, {{ }} by artist.\n\
-         p: two-sided paired bootstrap against the row marked ref. Δ: ours minus published. – not run yet.\n"
+         p: two-sided paired bootstrap against the row marked ref. Δ: ours minus published. – not run yet.\n\
+         trained: numbers that moved; s/epoch: seconds of an epoch with its validation; memory: the most held.\n"
     )
 }
 
@@ -119,6 +122,8 @@ pub(super) enum Column {
     Method,
     Seed,
     Trained,
+    Epoch,
+    Memory,
     Score(&'static str),
     Published(&'static str),
     Difference(&'static str),
@@ -133,6 +138,8 @@ impl Column {
             Column::Method => "method".to_owned(),
             Column::Seed => "seed".to_owned(),
             Column::Trained => "trained".to_owned(),
+            Column::Epoch => "s/epoch".to_owned(),
+            Column::Memory => "memory".to_owned(),
             Column::Score(name) => (*name).to_owned(),
             Column::Published(_) => "published".to_owned(),
             Column::Difference(_) => "Δ".to_owned(),
@@ -155,6 +162,8 @@ impl Column {
             Column::Method => Some(row.method.clone()),
             Column::Seed => Some(row.seed.to_string()),
             Column::Trained => row.trained.map(count),
+            Column::Epoch => row.epoch_s.map(|s| format!("{s:.1}")),
+            Column::Memory => row.memory.map(bytes),
             Column::Score(name) => row.score(name).map(score),
             Column::Published(name) => row.published.get(*name).map(|v| format!("{v:.3}")),
             Column::Difference(name) => row.difference(name).map(|v| format!("{v:+.3}")),
@@ -178,6 +187,12 @@ pub(super) fn columns(table: &Table) -> Vec<Column> {
         columns.push(Column::Seed);
     }
     columns.push(Column::Trained);
+    if table.rows.iter().any(|r| r.epoch_s.is_some()) {
+        columns.push(Column::Epoch);
+    }
+    if table.rows.iter().any(|r| r.memory.is_some()) {
+        columns.push(Column::Memory);
+    }
     for name in SCORES {
         columns.push(Column::Score(name));
         if table.rows.iter().any(|r| r.published.contains_key(name)) {
@@ -212,10 +227,13 @@ mod tests {
         let text = text(&paper());
         let line = text.lines().find(|l| l.contains("lora")).unwrap();
         let cells: Vec<&str> = line.split_whitespace().collect();
-        assert_eq!(cells, ["musicfm", "lora", "–", "–", "0.408", "–", "–", "–", "–"]);
+        assert_eq!(cells, ["musicfm", "lora", "–", "–", "–", "–", "0.408", "–", "–", "–", "–"]);
         assert!(text.starts_with("mtat, 120 tracks of 20 artists\n"), "{text}");
         let best = text.lines().find(|l| l.contains("full")).unwrap();
-        assert!(best.contains("1,234,567") && best.trim_end().ends_with("ref"), "{text}");
+        assert!(
+            best.contains("1,234,567     12.3  719 MB") && best.trim_end().ends_with("ref"),
+            "{text}"
+        );
         assert!(text.contains("200 bootstrap resamples"));
     }
 
@@ -224,18 +242,18 @@ mod tests {
         let page = markdown(&paper());
         let cells: Vec<usize> =
             page.lines().filter(|l| l.starts_with('|')).map(|l| l.matches('|').count()).collect();
-        assert_eq!(cells, [10, 10, 10, 10, 10, 8, 8, 8]);
-        assert!(page.contains("\n|---|---|---:|---|"), "{page}");
+        assert_eq!(cells, [12, 12, 12, 12, 12, 10, 10, 10]);
+        assert!(page.contains("\n|---|---|---:|---:|---:|---|"), "{page}");
     }
 
     #[test]
     fn csv_has_every_number_in_full_and_nothing_where_there_is_none() {
         let (paper, text) = (paper(), csv(&paper()));
         let lines: Vec<Vec<&str>> = text.lines().map(|l| l.split(',').collect()).collect();
-        assert!(lines.iter().all(|l| l.len() == 9 + 14), "{text}");
+        assert!(lines.iter().all(|l| l.len() == 11 + 14), "{text}");
         let map = paper.tables[0].rows[0].score("mAP").unwrap().value;
-        assert_eq!((lines[0][9], lines[1][9].parse()), ("mAP", Ok(map)));
-        assert_eq!(lines[2][9..16], ["", "", "", "", "", "", "0.408"]);
+        assert_eq!((lines[0][11], lines[1][11].parse()), ("mAP", Ok(map)));
+        assert_eq!(lines[2][11..18], ["", "", "", "", "", "", "0.408"]);
         assert_eq!(quoted("a \"b\", c"), "\"a \"\"b\"\", c\"");
     }
 }

@@ -39,8 +39,18 @@ pub struct Outcome {
     pub steps: u64,
     /// Best states, best first.
     pub kept: Vec<Kept>,
+    /// Steps that make an epoch.
+    pub steps_per_epoch: u64,
     /// Time spent, all starts together.
     pub seconds: f64,
+}
+
+impl Outcome {
+    /// Mean time of an epoch, its validation included; `None` before the first step.
+    pub fn seconds_per_epoch(&self) -> Option<f64> {
+        let epochs = self.step as f64 / self.steps_per_epoch as f64;
+        (self.step > 0).then(|| self.seconds / epochs)
+    }
 }
 
 /// Trains from the start in a new folder. A raised `stop` ends the run between two steps, resumably.
@@ -345,6 +355,7 @@ impl<'a> Trainer<'a> {
             step: self.state.step,
             steps: self.steps,
             kept: self.state.kept.clone(),
+            steps_per_epoch: self.steps_per_epoch,
             seconds: self.state.seconds,
         };
         report::finish(self.dir, &outcome, &self.setup, &self.state, self.loader.skipped())?;
