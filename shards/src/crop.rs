@@ -22,6 +22,14 @@ pub enum Crop {
         /// Length of the piece.
         steps: u64,
     },
+    /// A piece at one of a few places, drawn anew in every epoch. Unlike random pieces there are finitely many, so that
+    /// what a frozen network makes of them can be kept.
+    Grid {
+        /// Length of the piece.
+        steps: u64,
+        /// Number of places: evenly spaced from the beginning of the track to its end; one is in the middle.
+        windows: u64,
+    },
     /// All pieces, `hop` apart, each a sample of its own.
     Sliding {
         /// Length of a piece.
@@ -50,6 +58,7 @@ enum Tagged {
     Whole {},
     Random { steps: u64 },
     Centre { steps: u64 },
+    Grid { steps: u64, windows: u64 },
     Sliding { steps: u64, hop: u64, tail: Tail },
 }
 
@@ -59,6 +68,7 @@ impl From<Tagged> for Crop {
             Tagged::Whole {} => Crop::Whole,
             Tagged::Random { steps } => Crop::Random { steps },
             Tagged::Centre { steps } => Crop::Centre { steps },
+            Tagged::Grid { steps, windows } => Crop::Grid { steps, windows },
             Tagged::Sliding { steps, hop, tail } => Crop::Sliding { steps, hop, tail },
         }
     }
@@ -70,6 +80,7 @@ impl From<Crop> for Tagged {
             Crop::Whole => Tagged::Whole {},
             Crop::Random { steps } => Tagged::Random { steps },
             Crop::Centre { steps } => Tagged::Centre { steps },
+            Crop::Grid { steps, windows } => Tagged::Grid { steps, windows },
             Crop::Sliding { steps, hop, tail } => Tagged::Sliding { steps, hop, tail },
         }
     }
@@ -86,7 +97,12 @@ impl Crop {
         };
         match self {
             Crop::Random { steps: 0 } | Crop::Centre { steps: 0 } => zero("crop.steps"),
-            Crop::Sliding { steps: 0, .. } => zero("crop.steps"),
+            Crop::Grid { steps: 0, .. } | Crop::Sliding { steps: 0, .. } => zero("crop.steps"),
+            Crop::Grid { windows: 0, .. } => Err(Error::Config {
+                key: "crop.windows",
+                expected: "at least 1 place",
+                got: "0".to_string(),
+            }),
             Crop::Sliding { hop: 0, .. } => zero("crop.hop"),
             _ => Ok(()),
         }
@@ -96,9 +112,10 @@ impl Crop {
     pub fn steps(&self) -> Option<u64> {
         match *self {
             Crop::Whole => None,
-            Crop::Random { steps } | Crop::Centre { steps } | Crop::Sliding { steps, .. } => {
-                Some(steps)
-            }
+            Crop::Random { steps }
+            | Crop::Centre { steps }
+            | Crop::Grid { steps, .. }
+            | Crop::Sliding { steps, .. } => Some(steps),
         }
     }
 
@@ -122,8 +139,39 @@ impl Crop {
                 below(key("etude shards crop v1", "", &[seed, epoch, example]), places)
             }
             Crop::Centre { steps } => track_steps.saturating_sub(steps) / 2,
+            Crop::Grid { steps, windows } => {
+                let place =
+                    below(key("etude shards grid v1", "", &[seed, epoch, example]), windows);
+                grid(track_steps.saturating_sub(steps), windows, place)
+            }
             Crop::Sliding { hop, .. } => window * hop,
         }
+    }
+
+    /// Every place where a sample of a track may begin, each once, in order; `None` for random pieces, which may begin
+    /// anywhere.
+    pub fn starts(&self, track_steps: u64) -> Option<Vec<u64>> {
+        let mut starts: Vec<u64> = match *self {
+            Crop::Random { .. } => return None,
+            Crop::Grid { steps, windows } => {
+                let room = track_steps.saturating_sub(steps);
+                (0..windows).map(|place| grid(room, windows, place)).collect()
+            }
+            _ => {
+                let windows = 0..self.windows(track_steps);
+                windows.map(|window| self.start(0, 0, 0, window, track_steps)).collect()
+            }
+        };
+        starts.dedup(); // a track that is hardly longer than a piece
+        Some(starts)
+    }
+}
+
+/// Place `place` of `windows` in a track that is `room` longer than the piece.
+fn grid(room: u64, windows: u64, place: u64) -> u64 {
+    match windows {
+        0 | 1 => room / 2,
+        _ => (u128::from(room) * u128::from(place) / u128::from(windows - 1)) as u64,
     }
 }
 
@@ -180,7 +228,40 @@ mod tests {
         assert!(count.iter().all(|c| (c - 2000).abs() < 200), "{count:?}");
     }
 
+    #[test]
+    fn a_grid_reaches_both_ends_and_is_drawn_anew_in_every_epoch() {
+        let crop = Crop::Grid { steps: 10, windows: 4 };
+        assert_eq!(crop.starts(40).unwrap(), [0, 10, 20, 30]);
+        assert_eq!(crop.starts(12).unwrap(), [0, 1, 2]);
+        assert_eq!(crop.starts(7).unwrap(), [0]);
+        assert_eq!(Crop::Grid { steps: 10, windows: 1 }.starts(30).unwrap(), [10]);
+        let mut count = [0i32; 4];
+        (0..8000).for_each(|e| count[crop.start(1, e, 5, 0, 40) as usize / 10] += 1);
+        assert!(count.iter().all(|c| (c - 2000).abs() < 200), "{count:?}");
+        assert!(Crop::Grid { steps: 0, windows: 1 }.check().is_err());
+        let text = Crop::Grid { steps: 1, windows: 0 }.check().unwrap_err().to_string();
+        assert_eq!(text, "crop.windows: expected at least 1 place, got 0");
+    }
+
+    #[test]
+    fn all_places_are_known_unless_they_are_random() {
+        assert_eq!(Crop::Random { steps: 3 }.starts(9), None);
+        assert_eq!(Crop::Whole.starts(9).unwrap(), [0]);
+        assert_eq!(Crop::Centre { steps: 3 }.starts(9).unwrap(), [3]);
+        assert_eq!(sliding(3, 2, Tail::Pad).starts(6).unwrap(), [0, 2, 4]);
+    }
+
     proptest! {
+        #[test]
+        fn every_drawn_place_is_among_those_known(
+            steps in 1u64..50, windows in 1u64..9, track in 1u64..500, epoch: u64, example: u64,
+        ) {
+            let crop = Crop::Grid { steps, windows };
+            let start = crop.start(3, epoch, example, 0, track);
+            prop_assert!(crop.starts(track).unwrap().contains(&start));
+            prop_assert!(start + steps <= track.max(steps));
+        }
+
         #[test]
         fn every_piece_begins_inside_and_only_the_last_is_short(
             steps in 1u64..50, hop in 1u64..60, track in 1u64..500, pad: bool,

@@ -22,6 +22,7 @@ mod plan;
 mod reader;
 mod spec;
 mod stats;
+mod window;
 mod worker;
 mod writer;
 
@@ -38,4 +39,5 @@ pub use order::{Order, epoch_order};
 pub use reader::{ReadFacts, Reader};
 pub use spec::{Spec, TrackRow};
 pub use stats::Stats;
+pub use window::{Window, windows};
 pub use writer::{PushFacts, ShardFile};

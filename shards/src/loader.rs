@@ -102,6 +102,23 @@ impl Loader {
         })
     }
 
+    /// The same batches with what `kept` holds of each window ([`crate::Window::variant`]) in place of its samples; the
+    /// loader was made for `source`. Order, keys, starts, targets and states stay.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for a window that `kept` does not hold, [`Error::Config`] for random crops.
+    pub fn instead(self, source: &Index, kept: &Index) -> Result<Self> {
+        let Self { mut plan, .. } = self;
+        // Threads that share the plan start with the first batch.
+        let own = Arc::get_mut(&mut plan).ok_or_else(|| Error::Config {
+            key: "loader",
+            expected: "one that has not given a batch yet",
+            got: "a running one".to_owned(),
+        })?;
+        own.instead(source, kept)?;
+        Ok(Self { plan, ..self })
+    }
+
     /// Goes on at exactly the sample `at` points to, at once. Batches keep their boundaries: in the middle of a batch,
     /// the first one holds what is left of it.
     ///

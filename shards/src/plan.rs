@@ -12,6 +12,7 @@ use crate::order::Order;
 use crate::reader::Reader;
 use crate::spec::{split_name, track_name};
 use crate::stats::Counters;
+use crate::window::{Instead, Window};
 use etude_manifests::{Split, Target, View};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,6 +21,8 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(crate) struct Plan {
     reader: Reader,
+    /// What is read in place of the tracks themselves.
+    instead: Option<Instead>,
     kind: Kind,
     crop: Crop,
     batch: u64,
@@ -40,10 +43,10 @@ pub(crate) struct Plan {
 
 /// One example whose audio is there.
 #[derive(Debug)]
-struct Item {
+pub(crate) struct Item {
     key: String,
     /// As numbered by the reader.
-    track: usize,
+    pub(crate) track: usize,
     target: Target,
 }
 
@@ -96,12 +99,32 @@ impl Plan {
             seed,
             manifest_hash: index.spec().manifest_hash.clone(),
             reader,
+            instead: None,
             examples,
             windows,
             samples: (all_samples - drop).min(limit),
             all_samples,
         };
         Ok((plan, refused))
+    }
+
+    /// Reads what `kept` holds of each window in place of the tracks of `source`, which the plan was made for.
+    pub(crate) fn instead(&mut self, source: &Index, kept: &Index) -> Result<()> {
+        let mut wanted = Vec::new();
+        for example in &self.examples {
+            let (track, long) = (example.track, self.reader.steps(example.track));
+            let starts = self.crop.starts(long).ok_or_else(|| Error::Config {
+                key: "crop.kind",
+                expected: "grid, centre, sliding or whole: a random crop has no end of places",
+                got: "random".to_owned(),
+            })?;
+            let steps = self.crop.steps().unwrap_or(long);
+            wanted.extend(starts.into_iter().map(|start| Window { track, start, steps }));
+        }
+        let instead = Instead::new(source, kept, wanted.into_iter())?;
+        self.kind = instead.kind;
+        self.instead = Some(instead);
+        Ok(())
     }
 
     pub(crate) fn batches_per_epoch(&self) -> u64 {
@@ -152,7 +175,8 @@ impl Plan {
     /// Bytes of memory that batch `number` needs. Samples of one length always get room for a full batch, so that the
     /// buffer of the short batch at the end of an epoch serves again too.
     pub(crate) fn bytes(&self, number: u64, skip: u64) -> u64 {
-        let numbers = match self.crop.steps() {
+        let steps = self.instead.as_ref().map(|kept| kept.steps).or(self.crop.steps());
+        let numbers = match steps {
             Some(steps) => self.batch.saturating_mul(steps),
             None => {
                 let (rows, longest) = self
@@ -213,11 +237,14 @@ impl Plan {
             let example = &self.examples[sample.example];
             key.clone_from(&example.key);
             batch.starts.push(sample.start);
-            batch.lengths.push(sample.steps as usize);
+            batch.lengths.push(self.place(&sample)?.steps as usize);
             batch.targets.push(example.target.clone());
         }
         let longest = batch.lengths.iter().copied().max().unwrap_or_default();
-        let steps = self.crop.steps().map_or(longest, |s| s as usize);
+        let steps = match self.instead {
+            Some(_) => longest,
+            None => self.crop.steps().map_or(longest, |s| s as usize),
+        };
         let numbers = rows * steps * width;
         if batch.data.capacity() < numbers {
             counters.allocated();
@@ -236,17 +263,40 @@ impl Plan {
             if !go_on() {
                 return Ok(None);
             }
-            let (numbers, padding) = row.split_at_mut(sample.steps as usize * width);
-            let track = self.examples[sample.example].track;
-            counters.filled(self.reader.read(track, sample.start, numbers)?);
+            let place = self.place(&sample)?;
+            let (numbers, padding) = row.split_at_mut(place.steps as usize * width);
+            counters.filled(place.reader.read(place.track, place.start, numbers)?);
             padding.fill(0.0);
         }
         Ok(Some(batch))
     }
+
+    /// Where the numbers of a sample are.
+    fn place(&self, sample: &Sample) -> Result<Place<'_>> {
+        let track = self.examples[sample.example].track;
+        let Some(kept) = &self.instead else {
+            let Sample { start, steps, .. } = *sample;
+            return Ok(Place { reader: &self.reader, track, start, steps });
+        };
+        let track = kept.place(track, sample.start)?;
+        Ok(Place { reader: &kept.reader, track, start: 0, steps: kept.reader.steps(track) })
+    }
+}
+
+/// A stretch to read.
+struct Place<'a> {
+    reader: &'a Reader,
+    track: usize,
+    start: u64,
+    steps: u64,
 }
 
 /// Joins the examples of a split with the stored tracks.
-fn matched(index: &Index, view: &View, split: Split) -> Result<(Vec<Item>, Vec<Refused>)> {
+pub(crate) fn matched(
+    index: &Index,
+    view: &View,
+    split: Split,
+) -> Result<(Vec<Item>, Vec<Refused>)> {
     let spec = index.spec();
     if view.corpus != spec.corpus {
         return Err(Error::Mismatch {

@@ -7,7 +7,7 @@ use common::{key, spec, value, view, wave, write_file, write_set};
 use etude_manifests::{Split, Status, Target};
 use etude_shards::{
     Batch, Crop, Error, Index, Kind, Loader, LoaderConfig, LoaderState, Number, Refused, ShardFile,
-    Spec, Tail, TrackRow, epoch_order,
+    Spec, Tail, TrackRow, Window, epoch_order, windows,
 };
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -384,4 +384,50 @@ fn the_first_batch_opens_only_the_files_it_needs() {
     let cfg = LoaderConfig { prefetch_bytes: 0, ..cfg(4, Crop::Whole) };
     let mut loader = Loader::tracks(&index, &v, Split::Test, &cfg).unwrap();
     assert_eq!(loader.next().unwrap().unwrap().keys.len(), 4);
+}
+
+#[test]
+fn batches_of_kept_windows_have_the_order_targets_and_states_of_those_they_stand_for() {
+    let (tmp, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let index = write_set(tmp.path(), &spec(), &[1500, 900, 2400, 3100, 700, 2000, 1000], 3);
+    let v = view(7, |_| Split::Train);
+    let crop = Crop::Grid { steps: 900, windows: 3 };
+    // of each window, its place and its first number
+    let kind = Kind::Embedding { fps: 2.0, dim: 2 };
+    let made = Spec { kind, number: Number::F32, ..spec() };
+    let all = windows(&index, &v, Split::Train, &crop).unwrap();
+    assert_eq!(all.len(), 3 * 5 + 2, "two tracks are too short for more than one place");
+    let write = |windows: &[Window]| {
+        let mut file = ShardFile::create(kept.path(), 0, &made).unwrap();
+        for w in windows {
+            let (key, variant) = (key(w.track), w.variant("orig"));
+            let row = TrackRow { key: &key, variant: &variant, tags: &[], split: None };
+            file.push(&row, &[w.start as f32, value(w.track, w.start as usize)]).unwrap();
+        }
+        Index::assemble(kept.path(), &made, vec![file.finish().unwrap()]).unwrap()
+    };
+    let set = write(&all);
+    let cfg = LoaderConfig { crop, batch: 3, threads: 3, ..LoaderConfig::default() };
+    let waves = Loader::train(&index, &v, &cfg, 5).unwrap();
+    let stand_in = Loader::train(&index, &v, &cfg, 5).unwrap().instead(&index, &set).unwrap();
+    let mut places = std::collections::BTreeSet::new();
+    for (wave, stand_in) in waves.zip(stand_in).take(30) {
+        let (wave, stand_in) = (wave.unwrap(), stand_in.unwrap());
+        assert_eq!((&wave.keys, &wave.starts), (&stand_in.keys, &stand_in.starts));
+        assert_eq!((&wave.targets, wave.after), (&stand_in.targets, stand_in.after));
+        assert_eq!(stand_in.shape, [wave.keys.len(), 1, 2]);
+        for (i, row) in stand_in.data.chunks(2).enumerate() {
+            assert_eq!(row, [wave.starts[i] as f32, wave.data[i * 900]]);
+            places.insert((wave.keys[i].clone(), wave.starts[i]));
+        }
+    }
+    assert_eq!(places.len(), all.len(), "every place is drawn sooner or later");
+    let set = write(&all[1..]);
+    let error = Loader::train(&index, &v, &cfg, 5).unwrap().instead(&index, &set).unwrap_err();
+    assert!(error.to_string().contains("toy:0000#orig@0+900"), "{error}");
+    let random = Crop::Random { steps: 900 };
+    let error = windows(&index, &v, Split::Train, &random).unwrap_err().to_string();
+    assert!(error.contains("grid, centre, sliding or whole"), "{error}");
+    let error = windows(&index, &v, Split::Train, &Crop::Whole).unwrap_err().to_string();
+    assert!(error.contains("whole tracks of 700 to 3100 time steps"), "{error}");
 }
