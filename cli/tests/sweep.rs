@@ -81,8 +81,9 @@ fn a_row_comes_after_the_row_whose_weights_it_starts_from() {
     let configs = dir.path().join("configs/chain");
     std::fs::create_dir_all(&configs).unwrap();
     let write = |name: &str, text: &str| std::fs::write(configs.join(name), text).unwrap();
-    let from =
-        |row: &str| ROW.replace("[tuning]", &format!("weights = \"runs/chain/{row}/1\"\n[tuning]"));
+    let from = |row: &str| {
+        ROW.replace("[tuning]", &format!("weights = \"runs/chain/{row}/1/best\"\n[tuning]"))
+    };
     write("a.toml", &from("b").replace("\"full\"", "\"probe\""));
     write("b.toml", &from("c"));
     write("c.toml", ROW);

@@ -33,6 +33,16 @@ pub struct Variable {
     pub learnable: bool,
     /// Whether training may change it: trained, or a running statistic that is kept up to date.
     pub changes: bool,
+    /// Whether the configuration alone gives its values, as those of a window or a filterbank: a file may lack it.
+    pub computed: bool,
+}
+
+/// What [`Variable`] says of a tensor, as it is created.
+#[derive(Default)]
+struct Kept {
+    learnable: bool,
+    changes: bool,
+    computed: bool,
 }
 
 /// All variables of a model, in the order of their names.
@@ -180,15 +190,17 @@ impl<'a> Scope<'a> {
             Part::Added | Part::Head => true,
         };
         let tensor = self.start(last, shape, init)?.f_set_requires_grad(trains)?;
-        self.add(self.name(last), tensor, true, trains)
+        let kept = Kept { learnable: true, changes: trains, computed: false };
+        self.add(self.name(last), tensor, kept)
     }
 
-    /// A variable that is never learned and that training leaves alone.
+    /// A variable whose values follow from the configuration: never learned, left alone by training.
     ///
     /// # Errors
     /// When the name is taken.
     pub fn constant(&self, last: &str, tensor: Tensor) -> Result<Tensor> {
-        self.add(self.name(last), tensor.f_to_device(self.device())?, false, false)
+        let tensor = tensor.f_to_device(self.device())?;
+        self.add(self.name(last), tensor, Kept { computed: true, ..Kept::default() })
     }
 
     /// A variable that is never learned, with values from the seed: a random projection, a codebook.
@@ -196,7 +208,7 @@ impl<'a> Scope<'a> {
     /// # Errors
     /// When the name is taken.
     pub fn drawn(&self, last: &str, shape: &[i64], init: Init) -> Result<Tensor> {
-        self.constant(last, self.start(last, shape, init)?)
+        self.add(self.name(last), self.start(last, shape, init)?, Kept::default())
     }
 
     /// A running statistic: never learned, and kept up to date where this part of the network is live.
@@ -205,7 +217,7 @@ impl<'a> Scope<'a> {
     /// When the name is taken.
     pub fn statistic(&self, last: &str, shape: &[i64], value: f64, kind: Kind) -> Result<Tensor> {
         let tensor = Tensor::f_full(shape, value, (kind, self.device()))?;
-        self.add(self.name(last), tensor, false, self.live())
+        self.add(self.name(last), tensor, Kept { changes: self.live(), ..Kept::default() })
     }
 
     fn start(&self, last: &str, shape: &[i64], init: Init) -> Result<Tensor> {
@@ -216,9 +228,10 @@ impl<'a> Scope<'a> {
         Ok(Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_to_device(self.device())?)
     }
 
-    fn add(&self, name: String, tensor: Tensor, learnable: bool, changes: bool) -> Result<Tensor> {
-        let same = tensor.shallow_clone();
-        self.store.insert(name, Variable { tensor, part: self.part, learnable, changes })?;
+    fn add(&self, name: String, tensor: Tensor, kept: Kept) -> Result<Tensor> {
+        let Kept { learnable, changes, computed } = kept;
+        let (same, part) = (tensor.shallow_clone(), self.part);
+        self.store.insert(name, Variable { tensor, part, learnable, changes, computed })?;
         Ok(same)
     }
 }

@@ -47,8 +47,9 @@ impl LoadReport {
     }
 }
 
-/// Loads the published part of a model from a safetensors or a PyTorch file: every variable of it from the file, and
-/// nothing of the file left over that `names` does not leave out. Types are converted to the model's. Nothing is
+/// Loads the published part of a model from a safetensors or a PyTorch file: every variable of it from the file, but for
+/// those that the configuration gives ([`Variable::computed`]), and nothing of the file left over that `names` does not
+/// leave out. Types are converted to the model's. Nothing is
 /// copied unless every name and shape fits.
 ///
 /// # Errors
@@ -82,7 +83,8 @@ pub fn load_part(
     }
     let shape = |name: &String| tensors.shape(name).unwrap_or_default();
     let shapes = theirs.iter().map(|(ours, name)| (ours.clone(), shape(name))).collect();
-    let pairs = compare(vs.select(keep), shapes, &mut report)?;
+    let wanted = |n: &str, v: &Variable| keep(n, v) && (!v.computed || theirs.contains_key(n));
+    let pairs = compare(vs.select(wanted), shapes, &mut report)?;
     copy(pairs, |ours| tensors.tensor(&theirs[ours]))?;
     Ok(report)
 }
