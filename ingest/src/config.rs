@@ -1,9 +1,17 @@
 //! The config of the data stages, `configs/data/<name>.toml`. Relative paths start at the current folder.
 
-use crate::corpus::{Corpus, CorpusConfig, Folder, Magnatagatune, MtgJamendo};
+mod parse;
+
+use crate::corpus::{
+    Beatport, Corpus, CorpusConfig, Dunya, Fma, Folder, Giantsteps, Lyra, Magnatagatune,
+    MtgJamendo, Tinysol,
+};
 use crate::error::{Error, Result};
+use crate::limited::Limited;
+use crate::policy::name;
 use crate::resample::Resampler;
 use etude_shards::Number;
+use parse::{apply, parse, refused};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -35,10 +43,24 @@ pub struct Config {
     /// What `etude shards` writes.
     #[serde(default)]
     pub shards: Shards,
+    /// Subsets for limited-data studies.
+    pub limited: Option<Limited>,
     /// Options of `corpus = "magnatagatune"`.
     pub magnatagatune: Option<Magnatagatune>,
     /// Options of `corpus = "mtg_jamendo"`.
     pub mtg_jamendo: Option<MtgJamendo>,
+    /// Options of `corpus = "dunya"`.
+    pub dunya: Option<Dunya>,
+    /// Options of `corpus = "fma"`.
+    pub fma: Option<Fma>,
+    /// Options of `corpus = "lyra"`.
+    pub lyra: Option<Lyra>,
+    /// Options of `corpus = "tinysol"`.
+    pub tinysol: Option<Tinysol>,
+    /// Options of `corpus = "beatport"`.
+    pub beatport: Option<Beatport>,
+    /// Options of `corpus = "giantsteps"`.
+    pub giantsteps: Option<Giantsteps>,
     /// Options of `corpus = "folder"`.
     pub folder: Option<Folder>,
 }
@@ -51,6 +73,18 @@ pub enum CorpusName {
     Magnatagatune,
     /// Split files `autotagging_*-{train,validation,test}.tsv`.
     MtgJamendo,
+    /// Lists of recordings and what the Dunya server says of each: Turkish makam, Hindustani, Carnatic.
+    Dunya,
+    /// `tracks.csv` and `genres.csv`, `checksums` beside the audio.
+    Fma,
+    /// `training.tsv` and `test.tsv`, mel spectrograms for audio.
+    Lyra,
+    /// `TinySOL_metadata.csv`: single notes.
+    Tinysol,
+    /// One text file with a key per track.
+    Beatport,
+    /// Two repositories with keys: one to test, one to train on.
+    Giantsteps,
     /// Any folder of audio with a table of tags.
     Folder,
 }
@@ -115,6 +149,9 @@ pub struct Shards {
     pub row_group_mb: u64,
     /// Size of a file, MiB; the last track may carry a file beyond it.
     pub file_mb: u64,
+    /// Only this much from the start of a track is stored, seconds; absent = all of it.
+    #[serde(skip_serializing_if = "Option::is_none")] // sets without it keep their identity
+    pub cap_s: Option<f64>,
 }
 
 impl Default for Ingest {
@@ -140,6 +177,7 @@ impl Default for Shards {
             block_s: 10.0,
             row_group_mb: 16,
             file_mb: 512,
+            cap_s: None,
         }
     }
 }
@@ -178,9 +216,15 @@ impl Config {
     /// The corpus with its options.
     pub fn corpus(&self) -> Box<dyn Corpus> {
         match self.corpus {
-            CorpusName::Magnatagatune => Box::new(self.magnatagatune.clone().unwrap_or_default()),
-            CorpusName::MtgJamendo => Box::new(self.mtg_jamendo.clone().unwrap_or_default()),
-            CorpusName::Folder => Box::new(self.folder.clone().unwrap_or_default()),
+            CorpusName::Magnatagatune => boxed(&self.magnatagatune),
+            CorpusName::MtgJamendo => boxed(&self.mtg_jamendo),
+            CorpusName::Dunya => boxed(&self.dunya),
+            CorpusName::Fma => boxed(&self.fma),
+            CorpusName::Lyra => boxed(&self.lyra),
+            CorpusName::Tinysol => boxed(&self.tinysol),
+            CorpusName::Beatport => boxed(&self.beatport),
+            CorpusName::Giantsteps => boxed(&self.giantsteps),
+            CorpusName::Folder => boxed(&self.folder),
         }
     }
 
@@ -215,7 +259,7 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let (ingest, shards) = (&self.ingest, &self.shards);
-        let rules: [(bool, &str, String); 9] = [
+        let rules: [(bool, &str, String); 10] = [
             (
                 !self.dataset.is_empty() && self.dataset.chars().all(plain),
                 "dataset: expected lower-case letters, digits and underscores",
@@ -253,6 +297,11 @@ impl Config {
                 shards.block_s.to_string(),
             ),
             (
+                shards.cap_s.is_none_or(|s| s > ingest.min_s && s.is_finite()),
+                "shards.cap_s: expected seconds above ingest.min_s",
+                shards.cap_s.unwrap_or_default().to_string(),
+            ),
+            (
                 (1..=1024).contains(&shards.row_group_mb) && (1..=65_536).contains(&shards.file_mb),
                 "shards.row_group_mb: expected 1 to 1024, and shards.file_mb 1 to 65536",
                 format!("{} and {}", shards.row_group_mb, shards.file_mb),
@@ -264,99 +313,37 @@ impl Config {
         self.check_sections()
     }
 
+    /// The section of the corpus in use, as JSON; null if the config has none.
+    pub(crate) fn options(&self) -> serde_json::Value {
+        let mut all = serde_json::to_value(self).unwrap_or_default(); // plain values: they always serialise
+        all.get_mut(name(&self.corpus).as_str()).map(serde_json::Value::take).unwrap_or_default()
+    }
+
     /// Options of a corpus that is not the one in use are a mistake.
     fn check_sections(&self) -> Result<(), String> {
-        let sections = [
-            (CorpusName::Magnatagatune, self.magnatagatune.is_some(), "magnatagatune"),
-            (CorpusName::MtgJamendo, self.mtg_jamendo.is_some(), "mtg_jamendo"),
-            (CorpusName::Folder, self.folder.is_some(), "folder"),
-        ];
-        if let Some((_, _, name)) =
-            sections.iter().find(|(of, given, _)| *given && *of != self.corpus)
-        {
+        let all = serde_json::to_value(self).unwrap_or_default(); // plain values: they always serialise
+        let in_use = name(&self.corpus);
+        let known = ["ingest", "shards", "limited", &in_use];
+        let mut sections = all.as_object().into_iter().flatten();
+        let stray = sections.find(|(name, v)| v.is_object() && !known.contains(&name.as_str()));
+        if let Some((section, _)) = stray {
             return Err(format!(
-                "section [{name}] belongs to corpus = \"{name}\", got another corpus"
+                "section [{section}] belongs to corpus = \"{section}\", got another corpus"
             ));
         }
-        self.mtg_jamendo.as_ref().map_or(Ok(()), MtgJamendo::check)?;
-        self.folder.as_ref().map_or(Ok(()), Folder::check)
+        self.limited.as_ref().map_or(Ok(()), Limited::check)?;
+        self.corpus().check()
     }
+}
+
+fn boxed<C: Corpus + Clone + Default + 'static>(options: &Option<C>) -> Box<dyn Corpus> {
+    Box::new(options.clone().unwrap_or_default())
 }
 
 /// How a rate is written in the name of a shard set: 24 000 is `24k`, 22 050 is `22k05`.
 pub fn rate_name(rate: u32) -> String {
     let rest = format!("{:03}", rate % 1000);
     format!("{}k{}", rate / 1000, rest.trim_end_matches('0'))
-}
-
-/// `a.b=c` into the table.
-fn apply(table: &mut toml::Table, set: &str) -> Result<()> {
-    let wrong = |text: &str| refused(format!("--set {set}"), text);
-    let (key, value) = set.split_once('=').ok_or_else(|| wrong("expected section.key=value"))?;
-    let mut parts: Vec<&str> = key.trim().split('.').collect();
-    let last =
-        parts.pop().filter(|p| !p.is_empty()).ok_or_else(|| wrong("expected a key before ="))?;
-    let mut at = table;
-    for part in parts {
-        let next = at.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        at = next
-            .as_table_mut()
-            .ok_or_else(|| wrong(&format!("{part} is a value, not a section")))?;
-    }
-    at.insert(last.to_owned(), typed(value.trim()));
-    Ok(())
-}
-
-/// A value as TOML reads it, or text.
-fn typed(value: &str) -> toml::Value {
-    let parsed = format!("v = {value}").parse::<toml::Table>().ok();
-    match parsed.filter(|t| t.len() == 1).and_then(|mut t| t.remove("v")) {
-        Some(v) => v,
-        None => toml::Value::String(value.to_owned()),
-    }
-}
-
-fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
-    toml::from_str(text).map_err(|e| {
-        let line = e.span().map(|s| 1 + text[..s.start.min(text.len())].matches('\n').count());
-        let line = line.map(|l| format!(":{l}")).unwrap_or_default();
-        refused(format!("{}{line}", path.display()), e.message())
-    })
-}
-
-fn refused(place: String, text: &str) -> Error {
-    let hint = nearest(text).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-    Error::Config { place, text: format!("{text}{hint}") }
-}
-
-/// In a message such as "unknown field `rte`, expected one of `rate`, `number`": the name that is at most two letters off.
-fn nearest(message: &str) -> Option<&str> {
-    if !message.starts_with("unknown ") {
-        return None;
-    }
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let wrong = quoted.next()?;
-    quoted
-        .map(|name| (letters_off(wrong, name), name))
-        .filter(|(d, _)| *d <= 2)
-        .min()
-        .map(|(_, n)| n)
-}
-
-/// Edit distance.
-fn letters_off(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut before = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let change = before + usize::from(x != *y);
-            before = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(before + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -422,6 +409,7 @@ mod tests {
             ("shards.number=bf16", "shards.number"),
             ("shards.block_s=0.0", "shards.block_s"),
             ("shards.file_mb=0", "shards.row_group_mb"),
+            ("shards.cap_s=0.0", "shards.cap_s"),
         ] {
             let text = error(SMALL, &[set]);
             assert!(text.contains(&format!("{name}: expected")), "{text}");

@@ -35,7 +35,7 @@ pub fn check_tracks(tracks: &[Track]) -> Findings {
 }
 
 /// Checks a view against the tracks of its corpus: rows that break a promise, unknown tracks, unusable audio, leaks
-/// between splits, splits without examples, classes without a positive in a split.
+/// between splits, splits without examples, classes without a positive in a split, one target for all.
 ///
 /// An artist in two splits is an error when the protocol says that splits are `artist_disjoint`, a warning otherwise.
 /// The same original in two splits is always an error.
@@ -75,6 +75,7 @@ pub fn check_view(view: &View, tracks: &[Track], artist_disjoint: bool) -> Findi
     for split in Split::ALL.into_iter().filter(|s| counts.of(*s) > 0) {
         empty_classes(&mut found, view, split);
     }
+    one_target(&mut found, view);
     found
 }
 
@@ -213,6 +214,24 @@ fn empty_classes(found: &mut Findings, view: &View, split: Split) {
     }
 }
 
+/// A warning if all examples have the same class, or no other tag than the same one: there is nothing to tell apart.
+fn one_target(found: &mut Findings, view: &View) {
+    let Some(first) = view.examples.first().filter(|_| view.examples.len() > 1) else { return };
+    let labels = match &first.target {
+        Target::Class(class) => std::slice::from_ref(class),
+        Target::Tags(tags) if tags.len() < 2 => tags.as_slice(),
+        _ => return,
+    };
+    if view.examples.iter().all(|e| e.target == first.target) {
+        let name = |label: &u16| view.vocab.classes.get(usize::from(*label)).cloned();
+        let names: Vec<String> = labels.iter().filter_map(name).collect();
+        let n = view.examples.len() as u64;
+        let what = if names.is_empty() { "no class".to_owned() } else { names.join(", ") };
+        let text = format!("examples, all with the same target ({what}): nothing to learn");
+        found.push(Level::Warning, "one_target", n, text, []);
+    }
+}
+
 /// Whether labels ascend strictly from 0 on.
 fn ascending(labels: &[i32]) -> bool {
     labels.first().is_none_or(|l| *l >= 0) && labels.windows(2).all(|w| w[0] < w[1])
@@ -331,6 +350,20 @@ mod tests {
         assert_eq!(found.get("empty_classes_train").unwrap().examples, ["b"]);
         assert_eq!(found.get("empty_classes_test").unwrap().count, 2);
         assert_eq!(found.get("empty_splits").unwrap().text, "splits without examples: valid");
+    }
+
+    #[test]
+    fn labels_that_are_all_one_class_are_found() {
+        let same = view(&[("1", Split::Train, &[1]), ("2", Split::Test, &[1])]);
+        let found = check_view(&same, &[track("1"), track("2")], false);
+        let text = "examples, all with the same target (b): nothing to learn";
+        assert_eq!(found.get("one_target").unwrap().text, text);
+        let mut one = same.clone();
+        one.examples.iter_mut().for_each(|e| e.target = Target::Class(0));
+        let found = check_view(&one, &[track("1"), track("2")], false);
+        assert_eq!(found.get("one_target").unwrap().count, 2);
+        one.examples[0].target = Target::Class(1);
+        assert!(check_view(&one, &[track("1"), track("2")], false).get("one_target").is_none());
     }
 
     #[test]

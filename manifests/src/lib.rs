@@ -29,5 +29,6 @@ pub use parquet_io::{
     TableMeta, VERSION, read_tracks, read_tracks_meta, read_view, write_tracks, write_view,
 };
 pub use row::{Example, Facts, Split, Status, Target, Track, Warning};
+pub use subset::Short;
 pub use view::{Counts, Source, View};
 pub use vocab::{Synonyms, Vocab};

@@ -108,6 +108,17 @@ impl Corpus for Folder {
     fn artist_disjoint(&self) -> bool {
         self.split.is_empty() && !self.artist.is_empty()
     }
+
+    fn check(&self) -> Result<(), String> {
+        let shares = Shares { valid: self.valid, test: self.test };
+        shares.counts(0).map_err(|e| format!("folder.valid and folder.test: {e}"))?;
+        for (name, value) in [("table", &self.table), ("path", &self.path)] {
+            if value.is_empty() {
+                return Err(format!("folder.{name}: expected a name, got nothing"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Positions of the columns in use.
@@ -223,18 +234,6 @@ impl Folder {
             classes: classes.into_iter().map(str::to_owned).collect(),
             order: order.into(),
         }
-    }
-
-    /// What is wrong with the options, if anything.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let shares = Shares { valid: self.valid, test: self.test };
-        shares.counts(0).map_err(|e| format!("folder.valid and folder.test: {e}"))?;
-        for (name, value) in [("table", &self.table), ("path", &self.path)] {
-            if value.is_empty() {
-                return Err(format!("folder.{name}: expected a name, got nothing"));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -1,19 +1,32 @@
 //! Corpora: from annotation files as published to tracks and views. A corpus opens no audio.
 
+mod beatport;
+mod dunya;
+mod fma;
 mod folder;
+mod giantsteps;
+mod lyra;
 mod magnatagatune;
 mod mtg_jamendo;
+mod numpy;
 mod sheet;
 mod table;
+mod tinysol;
 
+pub use beatport::Beatport;
+pub use dunya::{Dunya, Tradition};
+pub use fma::{Fma, FmaSubset};
 pub use folder::Folder;
+pub use giantsteps::Giantsteps;
+pub use lyra::Lyra;
 pub use magnatagatune::Magnatagatune;
 pub use mtg_jamendo::{MtgJamendo, Quality, Subset};
+pub use tinysol::Tinysol;
 
 use crate::error::{Error, Result};
 use etude_manifests::{Example, Source, Split, Status, Target, Track, View, Vocab};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -54,6 +67,16 @@ pub trait Corpus: Sync {
 
     /// Whether the splits are declared to share no artist.
     fn artist_disjoint(&self) -> bool;
+
+    /// What the annotations promise and the corpus does not hold, one line each; they end up in the report.
+    fn remarks(&self, _cfg: &CorpusConfig, _tracks: &[Track]) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// What is wrong with the options, if anything.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// What the publisher says about durations; a decoded track outside gets the warning `duration_mismatch`.
@@ -92,7 +115,7 @@ impl Durations {
     }
 }
 
-/// Name and SHA-256 of each file.
+/// Name and SHA-256 of each file; of a folder, the digest of the names and digests of its files.
 pub fn sources(files: &[PathBuf]) -> Result<Vec<Source>> {
     files.iter().map(|path| Ok(Source { name: file_name(path), sha256: sha256(path)? })).collect()
 }
@@ -117,6 +140,26 @@ fn view(
         examples,
         sources: sources.to_vec(),
     }
+}
+
+/// As [`view`], for vocabularies of which every labelled track has one class.
+fn class_view(
+    cfg: &CorpusConfig,
+    name: &str,
+    scheme: &str,
+    vocab: &Vocab,
+    tracks: &[Track],
+    sources: &[Source],
+) -> View {
+    let mut view = view(cfg, name, scheme, true, vocab, tracks, sources);
+    for example in &mut view.examples {
+        if let Target::Tags(tags) = &example.target
+            && let [class] = tags.as_slice()
+        {
+            example.target = Target::Class(*class);
+        }
+    }
+    view
 }
 
 fn example(track: &Track, scheme: &str, labelled: bool, vocab: &Vocab) -> Option<Example> {
@@ -144,6 +187,29 @@ fn labels(tags: &[String], index: &HashMap<&str, i32>) -> Vec<i32> {
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// Sets the labels of every annotated track in a vocabulary.
+fn fill_labels(tracks: &mut [Track], vocab: &Vocab) {
+    let index = index(vocab);
+    for track in tracks {
+        let labels = track.tags.as_ref().map(|tags| labels(tags, &index));
+        track.labels.insert(vocab.id.clone(), labels);
+    }
+}
+
+/// The `n` tags that most of these tracks have, ties in alphabetical order; its id is `name` and their number.
+fn top<'a>(name: &str, n: usize, tracks: impl Iterator<Item = &'a Track>) -> Vocab {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for track in tracks {
+        let tags: BTreeSet<&String> = track.tags.iter().flatten().collect();
+        tags.into_iter().for_each(|tag| *counts.entry(tag).or_default() += 1);
+    }
+    let mut classes: Vec<&str> = counts.keys().copied().collect();
+    classes.sort_by_key(|tag| std::cmp::Reverse(counts[tag]));
+    classes.truncate(n);
+    let classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
+    Vocab { id: format!("{name}{}", classes.len()), classes, order: "count_desc".into() }
 }
 
 /// Class to index.
@@ -185,8 +251,22 @@ fn sorted(mut tracks: Vec<Track>, file: &Path) -> Result<Vec<Track>> {
     Ok(tracks)
 }
 
-/// Lower-case hex SHA-256 of a file.
+/// Lower-case hex SHA-256 of a file, or of the sorted lines `<digest>  <name>` of the files of a folder.
 fn sha256(path: &Path) -> Result<String> {
+    if path.is_dir() {
+        let entries = path.read_dir().map_err(Error::io(path))?;
+        let mut files: Vec<PathBuf> = entries
+            .map(|e| e.map(|e| e.path()))
+            .collect::<Result<_, _>>()
+            .map_err(Error::io(path))?;
+        files.retain(|file| file.is_file());
+        files.sort();
+        let mut hash = Sha256::new();
+        for file in &files {
+            hash.update(format!("{}  {}\n", sha256(file)?, file_name(file)));
+        }
+        return Ok(hex(&hash.finalize()));
+    }
     let mut file = File::open(path).map_err(Error::io(path))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
@@ -196,12 +276,17 @@ fn sha256(path: &Path) -> Result<String> {
             n => hash.update(&buffer[..n]),
         }
     }
-    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hex(&hash.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
+
 /// Split as the publishers spell it: `train`, `training`, `valid`, `validation`, `val`, `test`.
 fn split_name(text: &str) -> Option<Split> {
     Some(match text {

@@ -162,6 +162,19 @@ impl Corpus for MtgJamendo {
     fn artist_disjoint(&self) -> bool {
         true
     }
+
+    fn check(&self) -> Result<(), String> {
+        if self.splits.is_empty() || self.splits.iter().any(|&n| n > 4) {
+            return Err(format!(
+                "mtg_jamendo.splits: expected some of 0 to 4, got {:?}",
+                self.splits
+            ));
+        }
+        if self.subsets.is_empty() {
+            return Err("mtg_jamendo.subsets: expected at least one, got none".into());
+        }
+        Ok(())
+    }
 }
 
 /// Rows of all lists, merged by track.
@@ -263,20 +276,6 @@ impl MtgJamendo {
 
     fn scheme_of(&self, n: u8) -> String {
         format!("{}_split{n}", self.prefix)
-    }
-
-    /// What is wrong with the options, if anything.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        if self.splits.is_empty() || self.splits.iter().any(|&n| n > 4) {
-            return Err(format!(
-                "mtg_jamendo.splits: expected some of 0 to 4, got {:?}",
-                self.splits
-            ));
-        }
-        if self.subsets.is_empty() {
-            return Err("mtg_jamendo.subsets: expected at least one, got none".into());
-        }
-        Ok(())
     }
 }
 

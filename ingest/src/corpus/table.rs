@@ -33,18 +33,44 @@ pub(super) struct Form {
 impl Table {
     /// Opens a file and reads its header.
     pub fn open(path: &Path, form: Form) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(form.delimiter)
-            .quoting(form.quotes)
-            .flexible(true)
-            // Lines are counted right only if "\n" ends them; the "\r" before it is cut off here.
-            .terminator(csv::Terminator::Any(b'\n'))
-            .has_headers(false)
-            .from_reader(file);
-        let mut header = StringRecord::new();
-        reader.read_record(&mut header).map_err(|e| broken(path, &e))?;
-        let header: Vec<String> = header.iter().map(|h| bare(h).to_owned()).collect();
+        let mut reader = reader(path, form)?;
+        let header = header_row(&mut reader, path)?;
+        Self::with_header(reader, path, header, form)
+    }
+
+    /// Opens a file with the header of a table of two levels as pandas writes it: a row of groups, a row of names and a
+    /// row with the name of the index. Columns are called `group.name`, the first one after the index.
+    pub fn open_levels(path: &Path, form: Form) -> Result<Self> {
+        let mut reader = reader(path, form)?;
+        let groups = header_row(&mut reader, path)?;
+        let names = header_row(&mut reader, path)?;
+        let index = header_row(&mut reader, path)?;
+        let index_first = index.iter().skip(1).all(String::is_empty) && !index.is_empty();
+        if groups.len() != names.len() || groups.len() != index.len() || !index_first {
+            return Err(Error::Annotation {
+                place: format!("{}:3", path.display()),
+                expected: "three header rows: groups, names, and the name of the first column"
+                    .into(),
+                got: format!(
+                    "rows of {}, {} and {} columns",
+                    groups.len(),
+                    names.len(),
+                    index.len()
+                ),
+            });
+        }
+        let joined =
+            groups.iter().zip(&names).skip(1).map(|(group, name)| format!("{group}.{name}"));
+        let header = index.first().cloned().into_iter().chain(joined).collect();
+        Self::with_header(reader, path, header, form)
+    }
+
+    fn with_header(
+        reader: csv::Reader<File>,
+        path: &Path,
+        header: Vec<String>,
+        form: Form,
+    ) -> Result<Self> {
         let table = Self { reader, path: path.to_path_buf(), header, open_ended: form.open_ended };
         if table.header.iter().all(String::is_empty) {
             return Err(table.wrong(1, "a header line", "an empty file"));
@@ -143,6 +169,24 @@ impl Row<'_> {
         Ok(path)
     }
 
+    /// An id that audio is named after: not empty, one component of a path.
+    pub fn name(&self, column: usize) -> Result<&str> {
+        let id = self.get(column);
+        match is_name(id) {
+            true => Ok(id),
+            false => Err(self.wrong("an id that can be a file name", &format!("{id:?}"))),
+        }
+    }
+
+    /// A whole number.
+    pub fn whole(&self, column: usize) -> Result<u32> {
+        let text = self.get(column);
+        text.parse().map_err(|_| {
+            let name = self.table.header.get(column).map_or("column", String::as_str);
+            self.wrong(&format!("a whole number in {name}"), &format!("{text:?}"))
+        })
+    }
+
     /// A finite number.
     pub fn number(&self, column: usize) -> Result<f64> {
         let text = self.get(column);
@@ -151,6 +195,30 @@ impl Row<'_> {
             self.wrong(&format!("a number in {name}"), &format!("{text:?}"))
         })
     }
+}
+
+fn reader(path: &Path, form: Form) -> Result<csv::Reader<File>> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    Ok(csv::ReaderBuilder::new()
+        .delimiter(form.delimiter)
+        .quoting(form.quotes)
+        .flexible(true)
+        // Lines are counted right only if "\n" ends them; the "\r" before it is cut off here.
+        .terminator(csv::Terminator::Any(b'\n'))
+        .has_headers(false)
+        .from_reader(file))
+}
+
+fn header_row(reader: &mut csv::Reader<File>, path: &Path) -> Result<Vec<String>> {
+    let mut header = StringRecord::new();
+    reader.read_record(&mut header).map_err(|e| broken(path, &e))?;
+    Ok(header.iter().map(|h| bare(h).to_owned()).collect())
+}
+
+/// Whether a file can be called so.
+pub(super) fn is_name(id: &str) -> bool {
+    let mut parts = Path::new(id).components();
+    matches!(parts.next(), Some(std::path::Component::Normal(_))) && parts.next().is_none()
 }
 
 /// Without the first half of a "\r\n".

@@ -5,6 +5,7 @@ use super::{DECODER, digest, hidden, remove, write};
 use crate::config::{Bad, Config};
 use crate::corpus::{self, Corpus};
 use crate::error::{Error, Result};
+use crate::limited;
 use crate::policy::{described, mark_duplicates, name};
 use etude_manifests::{
     Level, Source, TableMeta, Track, View, check_view, write_tracks, write_view,
@@ -60,8 +61,7 @@ impl Note {
 /// The part of the config that shows in the tables.
 pub(super) fn config_digest(cfg: &Config) -> String {
     let ingest = crate::config::Ingest { max_bad: 0.0, ..cfg.ingest.clone() };
-    let corpus = (cfg.corpus, &cfg.magnatagatune, &cfg.mtg_jamendo, &cfg.folder);
-    digest(&(DECODER, &cfg.dataset, ingest, corpus))
+    digest(&(DECODER, &cfg.dataset, ingest, (cfg.corpus, cfg.options()), &cfg.limited))
 }
 
 /// What was written, and what the checks over it found.
@@ -79,7 +79,9 @@ pub(super) fn save(
 ) -> Result<Saved> {
     mark_duplicates(tracks);
     let (place, folder) = (cfg.place(), cfg.manifests_dir());
-    let views = corpus.views(&place, tracks)?;
+    let mut views = corpus.views(&place, tracks)?;
+    let (smaller, remarks) = limited::views(cfg, &views)?;
+    views.extend(smaller);
     let vocabs = corpus.vocabs(&place, tracks)?;
     let meta = TableMeta {
         corpus: cfg.dataset.clone(),
@@ -106,7 +108,9 @@ pub(super) fn save(
     let path = hidden(cfg, "state.json");
     let text = serde_json::to_vec(&note).map_err(|e| Error::io(&path)(e.into()))?;
     write(&path, &text)?;
-    let findings = findings(&views, tracks, corpus.artist_disjoint());
+    let mut findings = findings(&views, tracks, corpus.artist_disjoint());
+    findings.extend(remarks);
+    findings.extend(corpus.remarks(&place, tracks)?);
     Ok(Saved { outputs: note.outputs, findings })
 }
 

@@ -53,12 +53,15 @@ fn hidden(cfg: &Config, what: &str) -> PathBuf {
     cfg.manifests_dir().join(format!(".{}.{what}", cfg.dataset))
 }
 
-/// Decodes the file of a track and splits off the samples.
+/// Decodes the file of a track and splits off the samples, as many as `shards.cap_s` allows; facts are of the whole file.
 fn decode(cfg: &Config, track: &Track) -> (crate::Pcm, Outcome) {
     let path = cfg.root.join(&track.path);
     let published = track.published_digest.as_deref();
     let decoded = crate::decode(&path, published, &limits(&cfg.ingest));
-    let Decoded { pcm, facts, status, status_text: text, warnings } = decoded;
+    let Decoded { mut pcm, facts, status, status_text: text, warnings } = decoded;
+    if let Some(seconds) = cfg.shards.cap_s {
+        pcm.cut(seconds);
+    }
     (pcm, Outcome { facts, status, text, warnings })
 }
 

@@ -84,7 +84,8 @@ fn stored_bytes(cfg: &Config, track: &Track) -> u64 {
     let positive = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok()).filter(|&n| n > 0);
     match (positive(track.facts.frames), positive(track.facts.src_rate.map(i64::from))) {
         (Some(frames), Some(rate)) => {
-            etude_features::resampled_len(frames, rate as u32, cfg.shards.rate) * number
+            let most = cfg.shards.cap_s.map_or(u64::MAX, |s| (s * rate as f64) as u64);
+            etude_features::resampled_len(frames.min(most), rate as u32, cfg.shards.rate) * number
         }
         _ => {
             let swell = match extension(&track.path).as_str() {

@@ -9,6 +9,7 @@ use super::{Lock, cost, decode, hidden, open_journal};
 use crate::config::{Bad, Check, Config};
 use crate::corpus::Durations;
 use crate::error::{Error, Result};
+use crate::limited;
 use crate::policy::{self, Outcome, name};
 use crate::progress::{Progress, Step};
 use crate::report::{Refused, Report};
@@ -37,6 +38,9 @@ pub fn run(cfg: &Config, progress: &dyn Progress, stop: &AtomicBool) -> Result<R
         let reused = tracks.len() as u64;
         return Ok(Report { nothing_to_do: true, ..report(cfg, &tracks, note.outputs, reused) }
             .closed(cfg.ingest.max_bad, begun.elapsed().as_secs_f64()));
+    }
+    if cfg.limited.is_some() {
+        limited::views(cfg, &corpus.views(&cfg.place(), &tracks)?)?; // a mistake shall not show after hours
     }
     progress.start("ingest", tracks.len() as u64);
     let reused = match cfg.ingest.check {

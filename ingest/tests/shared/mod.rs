@@ -16,6 +16,7 @@ pub fn data() -> Option<PathBuf> {
 }
 
 /// Text of a file below `data`, unpacked if its name ends in `.gz`.
+#[allow(dead_code, reason = "not every test file that shares this module needs it")]
 pub fn text(name: &str) -> Option<String> {
     Some(String::from_utf8(bytes(&data()?.join(name))).unwrap())
 }
@@ -43,4 +44,21 @@ fn bytes(path: &Path) -> Vec<u8> {
     let mut plain = Vec::new();
     flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).unwrap();
     plain
+}
+
+/// A `.npy` of unicode strings.
+#[allow(dead_code, reason = "not every test file that shares this module needs it")]
+pub fn write_texts(path: &Path, texts: &[&str]) {
+    let width = texts.iter().map(|t| t.chars().count()).max().unwrap_or(1);
+    let shape = texts.len();
+    let header =
+        format!("{{'descr': '<U{width}', 'fortran_order': False, 'shape': ({shape},), }}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    for text in texts {
+        let letters = text.chars().map(u32::from).chain(std::iter::repeat(0)).take(width);
+        bytes.extend(letters.flat_map(u32::to_le_bytes));
+    }
+    std::fs::write(path, bytes).unwrap();
 }
