@@ -89,7 +89,7 @@ fn giantsteps() -> Option<tempfile::TempDir> {
     let train = dir.path().join("giantsteps-mtg-key-dataset/annotations");
     let keys = dir.path().join("giantsteps-key-dataset/annotations/key");
     let md5 = dir.path().join("giantsteps-key-dataset/md5");
-    [&train, &keys, &md5].map(|folder| fs::create_dir_all(folder).unwrap());
+    [&train, &keys, &md5].into_iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
     fs::copy(data.join("mtg_annotations.txt"), train.join("annotations.txt")).unwrap();
     fs::copy(data.join("mtg_beatport_metadata.txt"), train.join("beatport_metadata.txt")).unwrap();
     let test = fs::read_to_string(data.join("key_test604_derived.tsv")).unwrap();

@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn every_key_has_its_share_of_every_split() {
         let names: Vec<String> = (0..300).map(|i| format!("{i} x")).collect();
-        let key = |i: usize| if i % 3 == 0 { "A major" } else { "B minor" };
+        let key = |i: usize| if i.is_multiple_of(3) { "A major" } else { "B minor" };
         let keys: Vec<(&str, &str)> =
             names.iter().enumerate().map(|(i, name)| (name.as_str(), key(i))).collect();
         let (_dir, cfg) = place(&keys, &[]);

@@ -262,7 +262,9 @@ mod tests {
         let train = dir.path().join("giantsteps-mtg-key-dataset/annotations");
         let key = dir.path().join("giantsteps-key-dataset/annotations/key");
         let md5 = dir.path().join("giantsteps-key-dataset/md5");
-        [&train, &key, &md5].map(|folder| std::fs::create_dir_all(folder).unwrap());
+        [&train, &key, &md5]
+            .into_iter()
+            .for_each(|folder| std::fs::create_dir_all(folder).unwrap());
         std::fs::write(train.join("annotations.txt"), keys).unwrap();
         std::fs::write(train.join("beatport_metadata.txt"), songs).unwrap();
         std::fs::write(key.join("9.LOFI.key"), test).unwrap();
