@@ -15,7 +15,7 @@ DATA       ?= configs/data/$(CORPUS).toml
 # what `make train` runs on a corpus: the story on the demo, a network without pre-training on MagnaTagATune
 EXPERIMENT ?= $(if $(filter mtat,$(CORPUS)),configs/limited/tagging/vggish_mtat.toml)
 RATE       ?= $(if $(filter configs/limited/tagging/vggish_mtat.toml,$(EXPERIMENT)),16000)
-STORY      := $(wildcard configs/demo/musicfm_*.toml)
+STORY      := $(wildcard configs/demo/musicfm/*.toml)
 SEED       ?=
 RAW        ?=
 ARGS       ?=
@@ -54,7 +54,7 @@ ifneq ($(EXPERIMENT),)
 	@$(ETUDE) eval $(EXPERIMENT) $(SEEDED)
 else ifeq ($(CORPUS),demo)
 	@$(ETUDE) sweep $(STORY) $(ARGS)
-	@$(ETUDE) table demo --html runs/demo/table.html
+	@$(ETUDE) table demo/musicfm --html runs/demo/musicfm.html
 else
 	@echo "which experiment? e.g. make CORPUS=$(CORPUS) EXPERIMENT=configs/peft/mtg_top50/musicfm_lora.toml train" >&2; exit 2
 endif
