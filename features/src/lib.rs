@@ -1,4 +1,5 @@
-//! Signal processing on plain slices: windows, spectra, mel front ends, resampling.
+//! Signal processing on plain slices: windows, spectra, mel front ends, hand-crafted features, resampling,
+//! deformations.
 //!
 //! Nothing here opens a file or knows a tensor. Every object is planned once and run many times; each owns its
 //! scratch, is `Clone` and `Send`, and gives the same numbers on one machine whatever else runs beside it.
@@ -16,9 +17,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 mod amplitude;
+mod chroma;
+mod degrade;
 mod error;
 mod fir;
+pub mod handcrafted;
 mod mel;
+mod mfcc;
 mod preset;
 mod resample;
 mod rfft;
@@ -27,9 +32,12 @@ mod stft;
 mod window;
 
 pub use amplitude::Amplitude;
+pub use chroma::Chroma;
+pub use degrade::Deformation;
 pub use error::{Error, Result};
 pub use fir::FirResampler;
 pub use mel::{MelConfig, MelSpec, Scale, filterbank};
+pub use mfcc::Mfcc;
 pub use resample::{Sinc, SincResampler, SincWindow, resampled_len};
 pub use stft::{Framing, Spectrum, Stft, StftConfig};
 pub use window::{Window, hann};

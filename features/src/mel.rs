@@ -248,6 +248,19 @@ impl MelSpec {
         self.amplitude.finish(out);
         Ok(())
     }
+
+    /// As [`MelSpec::run`], frame after frame: `out` is `[T, F]` row-major, with the same values.
+    pub fn run_frames(&mut self, wave: &[f32], out: &mut Vec<f32>) -> Result<()> {
+        let (frames, bands) = (self.stft.check(wave)?, self.bands());
+        out.resize(frames * bands, 0.0); // every value is written below
+        for (t, row) in out.chunks_exact_mut(bands).enumerate() {
+            self.stft.frame(wave, t, &mut self.spectrum);
+            self.bank.apply(&self.spectrum, row);
+            self.amplitude.apply(row);
+        }
+        self.amplitude.finish(out);
+        Ok(())
+    }
 }
 
 /// The filters without their zeros.
@@ -300,6 +313,29 @@ vectorised! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frame_after_frame_holds_the_same_values_as_band_after_band() {
+        let mut state = 1u32;
+        let wave: Vec<f32> = (0..9_000)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state as i32 as f32 / i32::MAX as f32
+            })
+            .collect();
+        for name in MelConfig::NAMES {
+            let mut mel = MelSpec::new(&MelConfig::preset(name).unwrap()).unwrap();
+            let (mut by_band, mut by_frame) = (Vec::new(), Vec::new());
+            mel.run(&wave, &mut by_band).unwrap();
+            mel.run_frames(&wave, &mut by_frame).unwrap();
+            let (frames, bands) = (mel.frames(wave.len()), mel.bands());
+            for t in 0..frames {
+                for f in 0..bands {
+                    assert_eq!(by_frame[t * bands + f], by_band[f * frames + t], "{name} {t} {f}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_name_is_a_front_end_that_can_be_planned() {
