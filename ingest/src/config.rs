@@ -1,6 +1,7 @@
 //! The config of the data stages, `configs/data/<name>.toml`. Relative paths start at the current folder.
 
 mod parse;
+mod shards;
 
 use crate::corpus::{
     Beatport, Corpus, CorpusConfig, Dunya, Fma, Folder, Giantsteps, Lyra, Magnatagatune,
@@ -9,11 +10,11 @@ use crate::corpus::{
 use crate::error::{Error, Result};
 use crate::limited::Limited;
 use crate::policy::name;
-use crate::resample::Resampler;
-use etude_shards::Number;
 use parse::{apply, parse, refused};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+pub use shards::{Shards, rate_name};
 
 /// Everything that `etude ingest` and `etude shards` need to know. Complete on its own; every default is stated once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,27 +134,6 @@ pub enum Bad {
     KeepGood,
 }
 
-/// Section `[shards]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Shards {
-    /// Hz.
-    pub rate: u32,
-    /// How to get there; part of the identity of the set.
-    pub resampler: Resampler,
-    /// `s16` or `f32`.
-    pub number: Number,
-    /// Length of a row, seconds.
-    pub block_s: f64,
-    /// Size of a row group, MiB.
-    pub row_group_mb: u64,
-    /// Size of a file, MiB; the last track may carry a file beyond it.
-    pub file_mb: u64,
-    /// Only this much from the start of a track is stored, seconds; absent = all of it.
-    #[serde(skip_serializing_if = "Option::is_none")] // sets without it keep their identity
-    pub cap_s: Option<f64>,
-}
-
 impl Default for Ingest {
     fn default() -> Self {
         Self {
@@ -164,20 +144,6 @@ impl Default for Ingest {
             max_s: None,
             max_channels: 8,
             verify: true,
-        }
-    }
-}
-
-impl Default for Shards {
-    fn default() -> Self {
-        Self {
-            rate: 24_000,
-            resampler: Resampler::Fft,
-            number: Number::S16,
-            block_s: 10.0,
-            row_group_mb: 16,
-            file_mb: 512,
-            cap_s: None,
         }
     }
 }
@@ -243,9 +209,10 @@ impl Config {
         self.manifests_dir().join(format!("{}.tracks.parquet", self.dataset))
     }
 
-    /// `<data>/shards/<dataset>-<rate>`, e.g. `mtat-24k` or `mtat-22k05`.
+    /// `<data>/shards/<dataset>-<rate>`, e.g. `mtat-24k` or `mtat-22k05`; for mel frames the front end in place of the
+    /// rate, e.g. `lyra-vgg-16k-db`; for features both, e.g. `mtat-16k-mfcc`.
     pub fn shards_dir(&self) -> PathBuf {
-        self.data.join("shards").join(format!("{}-{}", self.dataset, rate_name(self.shards.rate)))
+        self.data.join("shards").join(format!("{}-{}", self.dataset, self.shards.name()))
     }
 
     /// Worker threads, at least one.
@@ -258,8 +225,8 @@ impl Config {
 
     fn check(&self) -> Result<(), String> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        let (ingest, shards) = (&self.ingest, &self.shards);
-        let rules: [(bool, &str, String); 10] = [
+        let ingest = &self.ingest;
+        let rules: [(bool, &str, String); 6] = [
             (
                 !self.dataset.is_empty() && self.dataset.chars().all(plain),
                 "dataset: expected lower-case letters, digits and underscores",
@@ -282,34 +249,15 @@ impl Config {
                 ingest.max_s.unwrap_or_default().to_string(),
             ),
             (
-                (4000..=384_000).contains(&shards.rate),
-                "shards.rate: expected 4000 to 384000 Hz",
-                shards.rate.to_string(),
-            ),
-            (
-                matches!(shards.number, Number::S16 | Number::F32),
-                "shards.number: expected \"s16\" or \"f32\" for waves",
-                "bf16".into(),
-            ),
-            (
-                shards.block_s >= 0.1 && shards.block_s <= 600.0,
-                "shards.block_s: expected 0.1 to 600 seconds",
-                shards.block_s.to_string(),
-            ),
-            (
-                shards.cap_s.is_none_or(|s| s > ingest.min_s && s.is_finite()),
+                self.shards.cap_s.is_none_or(|s| s > ingest.min_s && s.is_finite()),
                 "shards.cap_s: expected seconds above ingest.min_s",
-                shards.cap_s.unwrap_or_default().to_string(),
-            ),
-            (
-                (1..=1024).contains(&shards.row_group_mb) && (1..=65_536).contains(&shards.file_mb),
-                "shards.row_group_mb: expected 1 to 1024, and shards.file_mb 1 to 65536",
-                format!("{} and {}", shards.row_group_mb, shards.file_mb),
+                self.shards.cap_s.unwrap_or_default().to_string(),
             ),
         ];
         if let Some((_, rule, got)) = rules.into_iter().find(|(holds, ..)| !holds) {
             return Err(format!("{rule}, got {got}"));
         }
+        self.shards.check()?;
         self.check_sections()
     }
 
@@ -338,12 +286,6 @@ impl Config {
 
 fn boxed<C: Corpus + Clone + Default + 'static>(options: &Option<C>) -> Box<dyn Corpus> {
     Box::new(options.clone().unwrap_or_default())
-}
-
-/// How a rate is written in the name of a shard set: 24 000 is `24k`, 22 050 is `22k05`.
-pub fn rate_name(rate: u32) -> String {
-    let rest = format!("{:03}", rate % 1000);
-    format!("{}k{}", rate / 1000, rest.trim_end_matches('0'))
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ thread_local! {
 pub fn decode(path: &Path, published_digest: Option<&str>, limits: &DecodeLimits) -> Decoded {
     let mut scratch = SCRATCH.take();
     let extension = path.extension().and_then(|e| e.to_str());
-    let decoded = match read(path, &mut scratch.bytes) {
+    let decoded = match read_file(path, &mut scratch.bytes) {
         Err((status, text)) => refused(status, text),
         Ok(()) => {
             decode_bytes(&scratch.bytes, &mut scratch.planes, extension, published_digest, limits)
@@ -93,8 +93,8 @@ pub fn decode(path: &Path, published_digest: Option<&str>, limits: &DecodeLimits
     decoded
 }
 
-/// Reads a whole regular file.
-fn read(path: &Path, bytes: &mut Vec<u8>) -> Result<(), (Status, String)> {
+/// Reads a whole regular file, or says which status it has.
+pub(crate) fn read_file(path: &Path, bytes: &mut Vec<u8>) -> Result<(), (Status, String)> {
     bytes.clear();
     let opened = File::open(path).and_then(|file| Ok((file.metadata()?.is_file(), file)));
     match opened {

@@ -7,6 +7,7 @@ mod digest;
 mod error;
 mod limited;
 mod mono;
+mod npy;
 mod pcm;
 mod policy;
 mod progress;

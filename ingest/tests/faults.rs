@@ -110,10 +110,13 @@ fn an_ingest_killed_at_twenty_five_moments_ends_with_the_bytes_of_an_undisturbed
 
 #[test]
 fn shards_killed_at_twenty_five_moments_end_with_the_bytes_of_undisturbed_ones() {
-    for check in ["decode", "header"] {
+    for (check, kind, kills) in
+        [("decode", "", 25), ("header", "", 25), ("header", "mel = \"vgg_16k_db\"\n", 8)]
+    {
         let corpus = Corpus::new(120);
         let text = fs::read_to_string(&corpus.config).unwrap();
         let text = text.replace("[ingest]\n", &format!("[ingest]\ncheck = \"{check}\"\n"));
+        let text = text.replace("[shards]\n", &format!("[shards]\n{kind}"));
         fs::write(&corpus.config, text).unwrap();
         let undisturbed = corpus.out("undisturbed", Bad::Skip);
         ingest(&undisturbed).unwrap();
@@ -127,7 +130,7 @@ fn shards_killed_at_twenty_five_moments_end_with_the_bytes_of_undisturbed_ones()
             assert_eq!(contents(&killed), tables);
         };
         let same = || assert_same(&undisturbed.data, &killed, check);
-        kill("shards", &corpus, 25, afresh, same);
+        kill("shards", &corpus, kills, afresh, same);
     }
 }
 

@@ -34,7 +34,7 @@ macro_rules! names {
 names! { Split, 3, Train => "train", Valid => "valid", Test => "test" }
 
 names! {
-    Status, 21,
+    Status, 22,
     MissingFile => "missing_file",
     EmptyFile => "empty_file",
     IoError => "io_error",
@@ -43,6 +43,7 @@ names! {
     DecodeError => "decode_error",
     BadSampleRate => "bad_sample_rate",
     BadChannels => "bad_channels",
+    WrongBands => "wrong_bands",
     NoSamples => "no_samples",
     Nonfinite => "nonfinite",
     SpecChange => "spec_change",

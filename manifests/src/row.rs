@@ -129,6 +129,8 @@ pub enum Status {
     BadSampleRate,
     /// 0 channels or more than the allowed number.
     BadChannels,
+    /// A mel file with another number of bands than its front end has.
+    WrongBands,
     /// 0 frames decoded.
     NoSamples,
     /// NaN or infinite samples.

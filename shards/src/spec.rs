@@ -19,7 +19,7 @@ pub struct Spec {
     pub block_s: f64,
     /// Bytes of `data` after which a row group ends; 8 to 32 MB.
     pub row_group_bytes: u64,
-    /// Resampler and its settings, e.g. `fft-4096`; `none` for rates left alone.
+    /// Resampler and its settings, e.g. `fft-4096`; `none` for rates left alone. Of mel frames also the front end.
     pub resampler: String,
     /// Digest of the configuration that made the set, hex.
     pub config_digest: String,

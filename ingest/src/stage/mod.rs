@@ -6,6 +6,8 @@
 
 mod journal;
 mod manifest;
+pub mod mel_files;
+mod mels;
 pub mod pack;
 mod plan;
 mod pool;
@@ -14,9 +16,11 @@ pub mod tables;
 use crate::config::{Config, Ingest};
 use crate::decode::{DecodeLimits, Decoded};
 use crate::error::{Error, Result};
+use crate::npy;
 use crate::policy::Outcome;
 use etude_manifests::Track;
 use journal::Journal;
+use mels::Content;
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
@@ -53,22 +57,27 @@ fn hidden(cfg: &Config, what: &str) -> PathBuf {
     cfg.manifests_dir().join(format!(".{}.{what}", cfg.dataset))
 }
 
-/// Decodes the file of a track and splits off the samples, as many as `shards.cap_s` allows; facts are of the whole file.
-fn decode(cfg: &Config, track: &Track) -> (crate::Pcm, Outcome) {
+/// Decodes the file of a track and splits off what it holds, audio as long as `shards.cap_s` allows; facts are of the
+/// whole file.
+fn decode(cfg: &Config, track: &Track) -> (Content, Outcome) {
     let path = cfg.root.join(&track.path);
     let published = track.published_digest.as_deref();
+    if npy::is_mel_file(&track.path) {
+        let (frames, outcome) = npy::read(&path, published, &limits(&cfg.ingest));
+        return (Content::Frames(frames), outcome);
+    }
     let decoded = crate::decode(&path, published, &limits(&cfg.ingest));
     let Decoded { mut pcm, facts, status, status_text: text, warnings } = decoded;
     if let Some(seconds) = cfg.shards.cap_s {
         pcm.cut(seconds);
     }
-    (pcm, Outcome { facts, status, text, warnings })
+    (Content::Wave(pcm), Outcome { facts, status, text, warnings })
 }
 
 /// Bytes of memory that decoding a file of this size may take: the file, its channels and their mean as 32-bit floats.
 fn cost(path: &str, file_bytes: u64) -> u64 {
     let swell = match extension(path).as_str() {
-        "wav" | "aif" | "aiff" => 4,
+        "wav" | "aif" | "aiff" | "npy" => 4,
         "flac" => 6,
         _ => 20,
     };

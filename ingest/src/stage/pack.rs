@@ -5,6 +5,7 @@
 
 use super::journal::{Journal, Stamp};
 use super::manifest::{self, Note};
+use super::mels::{Front, Maker};
 use super::plan::{Plan, row};
 use super::pool::{self, Bounds, Feed};
 use super::tables::allowed;
@@ -12,20 +13,19 @@ use super::{Lock, cost, decode, hidden, open_journal, remove, write};
 use crate::config::{Check, Config};
 use crate::corpus::Durations;
 use crate::error::{Error, Result};
-use crate::pcm::Pcm;
 use crate::policy::{self, Outcome};
 use crate::progress::{Progress, Step};
 use crate::report::{Overs, Refused, Report};
-use crate::resample::Resample;
 use etude_manifests::{Status, Track, read_tracks};
-use etude_shards::{FileEntry, Index, Kind, ShardFile};
+use etude_shards::{FileEntry, Index, ShardFile};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Fills `<data>/shards/<dataset>-<rate>`.
+/// Fills `<data>/shards/<dataset>-<rate>`, `<dataset>-<front end>` with mel frames, or
+/// `<dataset>-<rate>-<features>` with one vector a track.
 ///
 /// # Errors
 /// No manifest, or one made from another config; an output folder that cannot be written or that another run writes to;
@@ -71,7 +71,7 @@ pub fn run(cfg: &Config, progress: &dyn Progress, stop: &AtomicBool) -> Result<R
 const INDEX: &str = "index.json";
 
 /// The table of tracks, made from this config.
-fn read_manifest(cfg: &Config) -> Result<Vec<Track>> {
+pub(super) fn read_manifest(cfg: &Config) -> Result<Vec<Track>> {
     let path = cfg.tracks_path();
     let config = manifest::config_digest(cfg);
     match Note::read(cfg).filter(|note| note.config != config) {
@@ -100,6 +100,7 @@ struct Pack<'a> {
     scheme: String,
     manifest: Vec<Track>,
     plan: Plan,
+    front: Front,
     dir: PathBuf,
     /// Only under `check = "header"`: where decode facts are kept.
     journal: Option<Journal>,
@@ -109,7 +110,8 @@ struct Pack<'a> {
 
 /// What a worker made of a track.
 struct Done {
-    pcm: Result<Pcm, (Status, String)>,
+    /// `[T]` or `[T, F]`.
+    data: Result<Vec<f32>, (Status, String)>,
     audio_s: f64,
     bytes: u64,
 }
@@ -120,13 +122,14 @@ impl<'a> Pack<'a> {
         if plan.tracks.is_empty() {
             return Err(manifest::nothing_left(&manifest));
         }
+        let front = Front::plan(cfg, &manifest)?;
         let journal = match cfg.ingest.check {
             Check::Header => Some(open_journal(cfg)?),
             Check::Decode => None,
         };
         let scheme = cfg.corpus().scheme(&cfg.place());
         let found = Mutex::default();
-        Ok(Self { cfg, scheme, manifest, plan, dir: cfg.shards_dir(), journal, found })
+        Ok(Self { cfg, scheme, manifest, plan, front, dir: cfg.shards_dir(), journal, found })
     }
 
     /// The files of earlier runs that are what this run would write.
@@ -213,8 +216,8 @@ impl<'a> Pack<'a> {
             Bounds { threads, lanes, bytes: self.cfg.memory_mb << 20 },
             stop,
             |n| self.cost(n),
-            || Resample::new(self.cfg.shards.resampler),
-            |resample, n| self.make(resample, n),
+            || Maker::new(self.cfg, self.front.clone()),
+            |maker, n| self.make(maker, n),
             |unit, feed| {
                 if let Some(entry) = self.fill(todo[unit], feed, progress)? {
                     done.fetch_add(units[unit].len() as u64, Ordering::Relaxed);
@@ -236,12 +239,12 @@ impl<'a> Pack<'a> {
         cost(&track.path, bytes)
     }
 
-    /// Decodes and resamples one planned track.
-    fn make(&self, resample: &mut Resample, n: usize) -> Result<Done> {
+    /// Decodes one planned track and makes of it what is stored.
+    fn make(&self, maker: &mut Maker, n: usize) -> Result<Done> {
         let i = self.plan.tracks[n];
         let track = &self.manifest[i];
         let stamp = Stamp::of(&self.cfg.root.join(&track.path));
-        let (pcm, mut outcome) = decode(self.cfg, track);
+        let (content, mut outcome) = decode(self.cfg, track);
         if let Some(journal) = &self.journal {
             let published = track.published_digest.as_deref();
             outcome = journal.put(&track.path, stamp, published, outcome)?;
@@ -260,11 +263,15 @@ impl<'a> Pack<'a> {
         let bytes = stamp.map_or(0, |s| s.bytes);
         if !judged.status.usable() {
             let text = judged.status_text.unwrap_or_default();
-            return Ok(Done { pcm: Err((judged.status, text)), audio_s: 0.0, bytes });
+            return Ok(Done { data: Err((judged.status, text)), audio_s: 0.0, bytes });
         }
-        let audio_s = pcm.seconds();
-        let pcm = resample.run(pcm, self.cfg.shards.rate)?;
-        Ok(Done { pcm: Ok(pcm), audio_s, bytes })
+        let audio_s = judged.facts.duration_s.unwrap_or(0.0);
+        let data = maker.run(content)?;
+        if let Err((status, text)) = &data {
+            (judged.status, judged.status_text) = (*status, Some(text.clone()));
+            allowed(self.cfg, &judged)?;
+        }
+        Ok(Done { data, audio_s, bytes })
     }
 
     /// Writes one file; `None` if the run was stopped before its last track.
@@ -277,12 +284,12 @@ impl<'a> Pack<'a> {
         let identity = self.plan.identity(unit, &self.scheme, &self.manifest);
         let mut file = ShardFile::create(&self.dir, unit, &self.plan.spec)?.planned(identity);
         while let Some((n, done)) = feed.next() {
-            let Done { pcm, audio_s, bytes } = done?;
+            let Done { data, audio_s, bytes } = done?;
             let row = row(&self.manifest[self.plan.tracks[n]], &self.scheme);
-            let ok = pcm.is_ok();
-            match pcm {
-                Ok(pcm) => {
-                    file.push(&row, &pcm.samples)?;
+            let ok = data.is_ok();
+            match data {
+                Ok(data) => {
+                    file.push(&row, &data)?;
                 }
                 Err((status, text)) => file.refuse(etude_shards::Refused {
                     key: row.key.to_owned(),
@@ -337,10 +344,8 @@ impl<'a> Pack<'a> {
     }
 
     fn report(&self, index: &Index) -> Report {
-        let rate = match index.spec().kind {
-            Kind::Wave { rate } => f64::from(rate),
-            Kind::Frames { fps, .. } | Kind::Embedding { fps, .. } => fps,
-        };
+        // one vector a track says nothing of its length
+        let rate = Some(index.spec().kind.steps_per_s()).filter(|&rate| rate > 0.0);
         let refused = index.refused().map(|r| {
             let row = self.manifest.binary_search_by(|t| t.key.as_str().cmp(&r.key));
             let path = row.map(|i| self.manifest[i].path.clone()).unwrap_or_default();
@@ -362,7 +367,8 @@ impl<'a> Pack<'a> {
             stored: index.tracks().count() as u64,
             refused: refused.collect(),
             overs: overs.map(|t| Overs { key: t.key.clone(), values: t.overs }).collect(),
-            audio_s: index.tracks().map(|t| t.steps as f64).sum::<f64>() / rate,
+            audio_s: rate
+                .map_or(0.0, |rate| index.tracks().map(|t| t.steps as f64).sum::<f64>() / rate),
             ..Report::default()
         }
     }

@@ -1,9 +1,9 @@
 //! Which track goes into which shard file: a pure function of the manifest and the config.
 
 use super::{DECODER, digest, extension};
-use crate::config::{Check, Config, Ingest};
+use crate::config::{Check, Config, Ingest, Shards};
 use etude_manifests::{Facts, Status, Track, tracks_hash};
-use etude_shards::{Kind, Spec, TrackRow};
+use etude_shards::{Spec, TrackRow};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -32,15 +32,20 @@ impl Plan {
                 (start, bytes) = (n + 1, 0);
             }
         }
-        let Ingest { check, bad, max_channels, min_s, .. } = &cfg.ingest;
         let spec = Spec {
             corpus: cfg.dataset.clone(),
-            kind: Kind::Wave { rate: cfg.shards.rate },
-            number: cfg.shards.number,
+            kind: cfg.shards.kind(),
+            number: cfg.shards.stored_number(),
             block_s: cfg.shards.block_s,
             row_group_bytes: cfg.shards.row_group_mb << 20,
-            resampler: cfg.shards.resampler.id(),
-            config_digest: digest(&(DECODER, &cfg.shards, check, bad, max_channels, min_s)),
+            resampler: match &cfg.shards.mel {
+                Some(mel) => format!("{}, then {mel}", cfg.shards.resampler.id()),
+                None => match cfg.shards.features {
+                    Some(kind) => format!("{}, then {}", cfg.shards.resampler.id(), kind.name()),
+                    None => cfg.shards.resampler.id(),
+                },
+            },
+            config_digest: config_digest(cfg),
             manifest_hash: tracks_hash(&seen),
         };
         Self { tracks, units, spec }
@@ -50,6 +55,19 @@ impl Plan {
     pub fn identity(&self, unit: usize, scheme: &str, manifest: &[Track]) -> String {
         let rows = self.tracks[self.units[unit].clone()].iter().map(|&i| row(&manifest[i], scheme));
         self.spec.identity(rows)
+    }
+}
+
+/// Digest of the part of the config that shows in the set.
+fn config_digest(cfg: &Config) -> String {
+    let Ingest { check, bad, max_channels, min_s, .. } = &cfg.ingest;
+    match cfg.shards.front_end() {
+        None => digest(&(DECODER, &cfg.shards, check, bad, max_channels, min_s)),
+        Some(mel) => {
+            let number = cfg.shards.stored_number();
+            let shards = Shards { rate: mel.rate, number, mel_number: None, ..cfg.shards.clone() };
+            digest(&(DECODER, shards, mel, check, bad, max_channels, min_s))
+        }
     }
 }
 
@@ -78,22 +96,30 @@ fn as_planned<'a>(cfg: &Config, manifest: &'a [Track]) -> Cow<'a, [Track]> {
     Cow::Owned(tracks)
 }
 
-/// Size of a track in its shard: exact if it was decoded, otherwise guessed from its file.
+/// Size of a track in its shard: nearly exact if it was decoded, otherwise guessed from its file.
 fn stored_bytes(cfg: &Config, track: &Track) -> u64 {
-    let number = cfg.shards.number.bytes() as u64;
+    let shards = &cfg.shards;
     let positive = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok()).filter(|&n| n > 0);
-    match (positive(track.facts.frames), positive(track.facts.src_rate.map(i64::from))) {
-        (Some(frames), Some(rate)) => {
-            let most = cfg.shards.cap_s.map_or(u64::MAX, |s| (s * rate as f64) as u64);
-            etude_features::resampled_len(frames.min(most), rate as u32, cfg.shards.rate) * number
-        }
-        _ => {
-            let swell = match extension(&track.path).as_str() {
-                "wav" | "aif" | "aiff" => 1,
-                "flac" => 2,
-                _ => 8,
-            };
-            positive(track.facts.file_bytes).unwrap_or(0) * swell
-        }
+    let capped = |frames: u64, rate: u32| match shards.cap_s {
+        Some(cap_s) => frames.min((cap_s * f64::from(rate)) as u64),
+        None => frames,
+    };
+    let rate = positive(track.facts.src_rate.map(i64::from));
+    if let (Some(frames), Some(rate)) = (positive(track.facts.frames), rate) {
+        let rate = rate as u32; // it came from 32 bits
+        let to = shards.audio_rate();
+        let samples = etude_features::resampled_len(capped(frames, rate), rate, to);
+        let steps = match (shards.front_end(), shards.features) {
+            (Some(mel), _) => samples / mel.hop as u64 + 1,
+            (None, Some(_)) => 1,
+            (None, None) => samples,
+        };
+        return steps * (shards.kind().width() * shards.stored_number().bytes()) as u64;
     }
+    let swell = match extension(&track.path).as_str() {
+        "wav" | "aif" | "aiff" | "npy" => 1,
+        "flac" => 2,
+        _ => 8,
+    };
+    positive(track.facts.file_bytes).unwrap_or(0) * swell
 }
