@@ -3,7 +3,6 @@
 //! A piece is a pure function of its seed, so each clip can compose it anew and render only its own seconds.
 
 use crate::culture::{Role, Scale, Seat, Style};
-use crate::drums::{FILL, Piece};
 use crate::melody;
 use crate::parts;
 use crate::performer::Performer;
@@ -140,7 +139,7 @@ pub fn compose(style: &Style, performer: &Performer, order: &Order) -> Score {
     });
     let parts = parts.collect();
     let beats = (0..bars * metre).map(|beat| clock.at(f64::from(beat))).collect();
-    Score { parts, beats, metre, minor: scale.minor }
+    Score { parts, beats, metre, minor: scale.minor, mode: scale.tag }
 }
 
 /// Pushes tempi away from the middle, so that slow and fast pieces are both common.
@@ -192,7 +191,7 @@ fn spread(family: Family) -> f32 {
         | Family::Strings
         | Family::Organ => 0.7,
         Family::Blip | Family::Bells | Family::Overdrive => 0.5,
-        Family::Kit => 0.8,
+        Family::Kit | Family::Frame => 0.8,
         _ => 0.15,
     }
 }
@@ -218,13 +217,13 @@ fn beat(plan: &Plan, seat: &Seat, rng: &mut Rng) -> Vec<Hit> {
                     hits.push(Hit { start_s: start_s.max(0.0), piece, force });
                 }
             }
-            for &(beat, piece, loud, _) in FILL.iter().filter(|_| fill) {
+            for &(beat, piece, loud, _) in plan.style.fill.iter().filter(|_| fill) {
                 let start_s = plan.clock.at(start + beats - 1.0 + beat);
                 hits.push(Hit { start_s, piece, force: force * loud });
             }
             if bar == 0 && section.intensity > 0.8 {
                 let start_s = plan.clock.at(start);
-                hits.push(Hit { start_s, piece: Piece::Crash, force: 0.6 * force });
+                hits.push(Hit { start_s, piece: plan.style.accent, force: 0.6 * force });
             }
         }
     }

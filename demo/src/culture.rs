@@ -1,9 +1,9 @@
 //! What a musical culture is to the composer: scales, metres, progressions, bands and customs, all as data.
 //!
-//! [`crate::western::WESTERN`] is the one there is. Another one is another table of the same shape: scales may have any
-//! number of degrees at any fraction of a semitone, bars any number of beats.
+//! There are two, [`crate::western::WESTERN`] and [`crate::modal::MODAL`]. Another one is another table of the same shape:
+//! scales may have any number of degrees at any fraction of a semitone, bars any number of beats.
 
-use crate::drums::Groove;
+use crate::drums::{Groove, Piece, Stroke};
 use crate::texture::Place;
 use crate::voices::Family;
 
@@ -16,6 +16,8 @@ pub struct Scale {
     pub minor: bool,
     /// Degree raised by a semitone while the chord on degree 4 sounds (the leading note), if any.
     pub raised: Option<usize>,
+    /// Tag of music in it, if listeners have a name for it.
+    pub tag: Option<&'static str>,
 }
 
 impl Scale {
@@ -130,15 +132,27 @@ pub struct Style {
     pub wet: (f64, f64),
     /// Drum bars; the first whose beats fit the metre is played.
     pub grooves: &'static [&'static Groove],
+    /// What drummers play in the last beat before a new section.
+    pub fill: &'static [Stroke],
+    /// What they strike when a full section begins.
+    pub accent: Piece,
     /// Line-ups.
     pub bands: &'static [Band],
 }
 
-/// A collection of styles.
+/// A collection of styles, and what its listeners call what they hear.
 #[derive(Debug)]
 pub struct Culture {
     /// For the README.
     pub name: &'static str,
+    /// The vocabulary in column order; what has no word here is not tagged.
+    pub tags: &'static [&'static str],
+    /// Tags for which few listeners have an ear, and the share of them that do; the others are common ground.
+    pub seldom: &'static [(&'static str, f64)],
+    /// What listeners call instruments.
+    pub instruments: &'static [(Family, &'static [&'static str])],
+    /// What they call bars of so many beats, once drums make them plain.
+    pub cycles: &'static [(u32, &'static str)],
     /// Its styles.
     pub styles: &'static [Style],
 }

@@ -30,6 +30,12 @@ pub enum Piece {
     Tom(u8),
     /// Shaker.
     Shaker,
+    /// Frame drum struck in the middle.
+    Low,
+    /// Frame drum struck at the rim.
+    High,
+    /// Jingles of the frame drum.
+    Jingle,
 }
 
 impl Piece {
@@ -42,6 +48,9 @@ impl Piece {
             Self::Crash => -0.3,
             Self::Tom(n) => 0.3 - 0.3 * f32::from(n),
             Self::Shaker => 0.5,
+            Self::Low => 0.0,
+            Self::High => 0.1,
+            Self::Jingle => 0.25,
         }
     }
 }
@@ -272,6 +281,7 @@ pub fn hit(piece: Piece, force: f32, patch: &Patch, seed: u64, rate: f64, out: &
         Piece::Open => cymbal(6500.0, 0.16, 0.3, seed, rate, out),
         Piece::Ride => cymbal(5200.0, 0.32, 0.24, seed, rate, out),
         Piece::Crash => cymbal(4200.0, 0.7, 0.4, seed, rate, out),
+        Piece::Low | Piece::High | Piece::Jingle => frame(piece, patch, seed, rate, out),
         Piece::Shaker => hiss(
             &Wires { low_hz: 4500.0, high_hz: 9000.0, rise_s: 0.02, fall_s: 0.03, level: 0.22 },
             seed,
@@ -281,6 +291,27 @@ pub fn hit(piece: Piece, force: f32, patch: &Patch, seed: u64, rate: f64, out: &
     }
     for x in out.iter_mut() {
         *x *= force;
+    }
+}
+
+/// A frame drum: a thin skin on a wide ring, ringing when struck in the middle.
+fn frame(piece: Piece, patch: &Patch, seed: u64, rate: f64, out: &mut Vec<f32>) {
+    let tune = 2f32.powf(0.3 * patch.bright);
+    match piece {
+        Piece::Low => {
+            let hz = 82.0 * tune;
+            let skin = Skin { hz, bend: 0.25, bend_s: 0.03, ring_s: 0.16, click: 0.15 };
+            drum(&skin, 0.8, seed, rate, out);
+        }
+        Piece::High => {
+            let hz = 390.0 * tune;
+            let skin = Skin { hz, bend: 0.3, bend_s: 0.008, ring_s: 0.035, click: 0.6 };
+            drum(&skin, 0.5, seed, rate, out);
+            let (low_hz, high_hz) = (1200.0, 5000.0);
+            let rim = Wires { low_hz, high_hz, rise_s: 0.0, fall_s: 0.02, level: 0.4 };
+            hiss(&rim, seed, rate, out);
+        }
+        _ => cymbal(6000.0, 0.07 + 0.02 * patch.soft, 0.25, seed, rate, out),
     }
 }
 
@@ -404,6 +435,8 @@ mod tests {
         let patch = Patch::draw(&mut Rng::new(2, "kit", &[]));
         for piece in
             [Kick, Snare, Brush, Rim, Clap, Hat, Open, Ride, Piece::Crash, Tom(0), Tom(2), Shaker]
+                .into_iter()
+                .chain([Piece::Low, Piece::High, Piece::Jingle])
         {
             let mut out = Vec::new();
             hit(piece, 1.0, &patch, 9, 16_000.0, &mut out);

@@ -4,7 +4,6 @@
 
 use crate::catalogue::{Catalogue, Clip};
 use crate::names::title_case;
-use crate::tags::TAGS;
 
 /// Name of the table of tags.
 pub const ANNOTATIONS: &str = "annotations_final.csv";
@@ -52,9 +51,9 @@ pub fn path(plan: &Catalogue, clip: &Clip, grid: &Grid) -> String {
 }
 
 /// The table of tags: one row an annotated clip. `rows` holds clip id, flags and path.
-pub fn annotations(rows: &[(u32, [bool; TAGS.len()], String)]) -> String {
+pub fn annotations(tags: &[&str], rows: &[(u32, Vec<bool>, String)]) -> String {
     let mut text = String::new();
-    let header = ["clip_id"].into_iter().chain(TAGS).chain(["mp3_path"]);
+    let header = ["clip_id"].into_iter().chain(tags.iter().copied()).chain(["mp3_path"]);
     line(&mut text, header);
     for (id, flags, path) in rows {
         let id = id.to_string();

@@ -4,9 +4,9 @@
 //! tag it and writes the result in MagnaTagATune's published layout, so that everything that reads the real corpus can
 //! be tried in a minute, offline. Seconds, decibels and beats are real: tags follow from the sound.
 //!
-//! One concern a file: `culture` and `western` (what styles are), `composer`, `melody`, `parts`, `drums`, `texture`
+//! One concern a file: `culture`, `western` and `modal` (what styles are), `composer`, `melody`, `parts`, `drums`, `texture`
 //! (the music), `voices` (instruments), `room` and `mix` (the recording), `tags` (the listeners), `catalogue`,
-//! `layout`, `encode`, `bad`, `readme` (the corpus on disk).
+//! `layout`, `encode`, `bad`, `readme` (the corpus on disk), `notes` (single notes in TinySOL's layout).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
@@ -22,7 +22,9 @@ mod error;
 mod layout;
 mod melody;
 mod mix;
+mod modal;
 mod names;
+mod notes;
 mod parts;
 mod performer;
 mod readme;
@@ -36,7 +38,9 @@ mod voices;
 mod western;
 
 pub use bad::Bad;
-pub use corpus::{Config, run};
+pub use corpus::{Config, CultureName, run};
 pub use error::{Error, Result};
+pub use notes::{NotesReport, notes};
 pub use report::{BadFile, Report, Summary, TagCount};
-pub use tags::{FAST_BPM, LOUD_DB, QUIET_DB, SLOW_BPM, TAGS};
+pub use tags::{FAST_BPM, LOUD_DB, QUIET_DB, SLOW_BPM};
+pub use western::TAGS;

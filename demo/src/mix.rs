@@ -192,7 +192,7 @@ fn perform(
 fn wetness(family: Family) -> f32 {
     match family {
         Family::Upright | Family::Electric | Family::Sub => 0.1,
-        Family::Kit => 0.35,
+        Family::Kit | Family::Frame => 0.35,
         Family::Texture => 0.2,
         _ => 1.0,
     }

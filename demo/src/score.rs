@@ -67,6 +67,8 @@ pub struct Score {
     pub metre: u32,
     /// Heard as minor.
     pub minor: bool,
+    /// What listeners call its scale, if they have a name for it.
+    pub mode: Option<&'static str>,
 }
 
 impl Score {
@@ -155,7 +157,7 @@ mod tests {
     #[test]
     fn tempo_is_read_from_the_beats_played() {
         let beats = (0..40).map(|i| f64::from(i) * 0.5).collect();
-        let score = Score { parts: Vec::new(), beats, metre: 4, minor: false };
+        let score = Score { parts: Vec::new(), beats, metre: 4, minor: false, mode: None };
         assert_eq!(score.bpm(2.0, 8.0), Some(120.0));
         assert_eq!(score.bpm(2.1, 2.4), Some(120.0));
         assert_eq!(Score { beats: vec![1.0], ..score }.bpm(0.0, 8.0), None);

@@ -1,50 +1,10 @@
 //! Tags: what a listener would say of a clip, from what is audible in it, and how annotators miss some of it.
 
-use crate::culture::Style;
-use crate::mix::Mix;
+use crate::culture::{Culture, Style};
+use crate::mix::{Mix, Stem};
 use crate::rng::Rng;
 use crate::score::Score;
 use crate::voices::Family;
-
-/// The vocabulary in column order.
-pub const TAGS: [&str; 32] = [
-    "guitar",
-    "classical",
-    "slow",
-    "strings",
-    "drums",
-    "electronic",
-    "rock",
-    "fast",
-    "piano",
-    "ambient",
-    "beat",
-    "violin",
-    "vocal",
-    "synth",
-    "bass",
-    "loud",
-    "quiet",
-    "flute",
-    "solo",
-    "choir",
-    "no vocals",
-    "dance",
-    "organ",
-    "folk",
-    "jazz",
-    "harp",
-    "trumpet",
-    "bells",
-    "waltz",
-    "minor",
-    "major",
-    "noise",
-];
-
-/// Tags for which few listeners have an ear; the others are common ground.
-const SELDOM: [(&str, f64); 5] =
-    [("no vocals", 0.25), ("waltz", 0.45), ("minor", 0.55), ("major", 0.4), ("bass", 0.75)];
 
 /// Slower than this is slow, beats per minute.
 pub const SLOW_BPM: f64 = 82.0;
@@ -63,7 +23,7 @@ const WRONG: f64 = 0.005;
 /// What is audible in a clip.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Heard {
-    /// Index into [`TAGS`] and how plain it is, 0 borderline to 1 obvious; by index.
+    /// Index into the culture's tags and how plain it is, 0 borderline to 1 obvious; by index.
     pub tags: Vec<(usize, f64)>,
     /// Root mean square, dB below full scale.
     pub loudness_db: f64,
@@ -72,13 +32,19 @@ pub struct Heard {
 }
 
 /// Listens to a clip: the mix, and the beats and onsets between `from_s` and `to_s` of its score.
-pub fn listen(mix: &Mix, score: &Score, style: &Style, from_s: f64, to_s: f64) -> Heard {
+pub fn listen(
+    culture: &Culture,
+    style: &Style,
+    score: &Score,
+    mix: &Mix,
+    (from_s, to_s): (f64, f64),
+) -> Heard {
     let loudness_db = mix.loudness_db();
     let bpm = score.bpm(from_s, to_s);
     let onsets = score.onsets(from_s, to_s);
     let mut found: Vec<(usize, f64)> = Vec::new();
     let mut say = |tag: &str, plain: f64| {
-        let Some(index) = TAGS.iter().position(|t| *t == tag) else { return };
+        let Some(index) = culture.tags.iter().position(|t| *t == tag) else { return };
         if plain >= 0.0 {
             match found.iter_mut().find(|f| f.0 == index) {
                 Some(f) => f.1 = f.1.max(plain.min(1.0)),
@@ -91,15 +57,15 @@ pub fn listen(mix: &Mix, score: &Score, style: &Style, from_s: f64, to_s: f64) -
     for stem in &mix.stems {
         // Present at -16 dB of the mix for an eighth of the time, obvious 8 dB above that.
         let plain = ((stem.share_db + 16.0) / 8.0).min((stem.active - 0.12) / 0.3);
-        for tag in names(stem.family) {
+        for tag in culture.instruments.iter().filter(|i| i.0 == stem.family).flat_map(|i| i.1) {
             say(tag, plain);
         }
         let here = stem.share_db > -20.0 && stem.active > 0.1;
         pitched += u32::from(here && stem.family.pitched());
         vocal |= here && matches!(stem.family, Family::Singer | Family::Choir);
     }
-    let kit =
-        mix.stems.iter().any(|s| s.family == Family::Kit && s.share_db > -17.0 && s.active > 0.2);
+    let beaten = |s: &Stem| matches!(s.family, Family::Kit | Family::Frame);
+    let kit = mix.stems.iter().any(|s| beaten(s) && s.share_db > -17.0 && s.active > 0.2);
     let alone = pitched == 1 && mix.stems.iter().all(|s| s.family.pitched() || s.share_db < -20.0);
     if alone && !matches!(mix.stems[0].family, Family::Pad | Family::Choir) {
         say("solo", 1.0);
@@ -112,6 +78,12 @@ pub fn listen(mix: &Mix, score: &Score, style: &Style, from_s: f64, to_s: f64) -
     }
     if kit && (style.genres.contains(&"electronic") || style.genres.contains(&"rock")) {
         say("beat", 0.4);
+    }
+    for (_, cycle) in culture.cycles.iter().filter(|c| kit && c.0 == score.metre) {
+        say(cycle, 0.5);
+    }
+    if let Some(mode) = score.mode {
+        say(mode, 0.6);
     }
     if let Some(bpm) = bpm {
         if onsets < 7.0 {
@@ -133,31 +105,10 @@ pub fn listen(mix: &Mix, score: &Score, style: &Style, from_s: f64, to_s: f64) -
     Heard { tags: found, loudness_db, bpm }
 }
 
-/// What a listener calls an instrument.
-fn names(family: Family) -> &'static [&'static str] {
-    match family {
-        Family::Guitar | Family::Overdrive => &["guitar"],
-        Family::Harp => &["harp"],
-        Family::Piano => &["piano"],
-        Family::Bells => &["bells"],
-        Family::Strings => &["strings"],
-        Family::Fiddle => &["violin", "strings"],
-        Family::Flute => &["flute"],
-        Family::Brass => &["trumpet"],
-        Family::Organ => &["organ"],
-        Family::Pad | Family::Lead | Family::Blip => &["synth"],
-        Family::Upright | Family::Electric | Family::Sub => &["bass"],
-        Family::Singer => &["vocal"],
-        Family::Choir => &["choir", "vocal"],
-        Family::Kit => &["drums"],
-        Family::Texture => &["noise"],
-    }
-}
-
 /// One clip's annotation: one flag a tag, after annotators missed some and imagined others.
-pub fn annotate(heard: &Heard, seed: u64, clip: u64) -> [bool; TAGS.len()] {
+pub fn annotate(culture: &Culture, heard: &Heard, seed: u64, clip: u64) -> Vec<bool> {
     let mut rng = Rng::new(seed, "annotate", &[clip]);
-    let mut flags = [false; TAGS.len()];
+    let mut flags = vec![false; culture.tags.len()];
     for (index, flag) in flags.iter_mut().enumerate() {
         let plain = heard.tags.iter().find(|t| t.0 == index).map(|t| t.1);
         let (miss, wrong) = (rng.unit(), rng.unit());
@@ -165,7 +116,7 @@ pub fn annotate(heard: &Heard, seed: u64, clip: u64) -> [bool; TAGS.len()] {
             Some(plain) => miss >= MISSED.1 + (MISSED.0 - MISSED.1) * (2.0 * plain).min(1.0),
             None => wrong < WRONG,
         };
-        if let Some((_, often)) = SELDOM.iter().find(|s| s.0 == TAGS[index]) {
+        if let Some((_, often)) = culture.seldom.iter().find(|s| s.0 == culture.tags[index]) {
             *flag &= rng.chance(*often);
         }
     }
@@ -174,8 +125,8 @@ pub fn annotate(heard: &Heard, seed: u64, clip: u64) -> [bool; TAGS.len()] {
 
 /// Makes sure that every tag heard in some clip of a split keeps at least `least` positives there, as far as it was
 /// heard that often: the plainest missed ones are restored. Rows are (annotation, what is heard) of one split.
-pub fn keep(rows: &mut [(&mut [bool; TAGS.len()], &Heard)], least: usize) {
-    for tag in 0..TAGS.len() {
+pub fn keep(rows: &mut [(&mut Vec<bool>, &Heard)], least: usize) {
+    for tag in 0..rows.first().map_or(0, |row| row.0.len()) {
         let plain = |heard: &Heard| heard.tags.iter().find(|t| t.0 == tag).map(|t| t.1);
         let kept =
             rows.iter().filter(|(flags, heard)| flags[tag] && plain(heard).is_some()).count();
@@ -193,7 +144,7 @@ pub fn keep(rows: &mut [(&mut [bool; TAGS.len()], &Heard)], least: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mix::Stem;
+    use crate::western::{TAGS, WESTERN};
 
     fn index(tag: &str) -> usize {
         TAGS.iter().position(|t| *t == tag).unwrap()
@@ -210,19 +161,14 @@ mod tests {
 
     fn score(bpm: f64) -> Score {
         let beats = (0..100).map(|i| f64::from(i) * 60.0 / bpm).collect();
-        Score { parts: Vec::new(), beats, metre: 4, minor: false }
+        Score { parts: Vec::new(), beats, metre: 4, minor: false, mode: None }
     }
 
     #[test]
     fn an_instrument_too_soft_to_hear_is_not_tagged() {
-        let style = &crate::western::WESTERN.styles[0];
-        let heard = listen(
-            &mix(&[(Family::Guitar, -0.1), (Family::Flute, -22.0)], 0.1),
-            &score(100.0),
-            style,
-            0.0,
-            10.0,
-        );
+        let style = &WESTERN.styles[0];
+        let mix = mix(&[(Family::Guitar, -0.1), (Family::Flute, -22.0)], 0.1);
+        let heard = listen(&WESTERN, style, &score(100.0), &mix, (0.0, 10.0));
         assert!(heard.tags.iter().any(|t| t.0 == index("guitar")));
         assert!(!heard.tags.iter().any(|t| t.0 == index("flute")));
         assert!(heard.tags.iter().any(|t| t.0 == index("no vocals")));
@@ -230,9 +176,10 @@ mod tests {
 
     #[test]
     fn slow_fast_quiet_and_loud_follow_the_measurements() {
-        let style = &crate::western::WESTERN.styles[0];
+        let style = &WESTERN.styles[0];
         let has = |bpm: f64, level: f32, tag: &str| {
-            let heard = listen(&mix(&[(Family::Piano, 0.0)], level), &score(bpm), style, 0.0, 10.0);
+            let mix = mix(&[(Family::Piano, 0.0)], level);
+            let heard = listen(&WESTERN, style, &score(bpm), &mix, (0.0, 10.0));
             heard.tags.iter().any(|t| t.0 == index(tag))
         };
         assert!(has(60.0, 0.1, "slow") && !has(100.0, 0.1, "slow") && !has(100.0, 0.1, "fast"));
@@ -243,7 +190,7 @@ mod tests {
     #[test]
     fn annotators_miss_some_positives_and_imagine_few() {
         let heard = Heard { tags: vec![(0, 1.0), (3, 0.0)], ..Heard::default() };
-        let rows: Vec<_> = (0..4000).map(|clip| annotate(&heard, 1, clip)).collect();
+        let rows: Vec<_> = (0..4000).map(|clip| annotate(&WESTERN, &heard, 1, clip)).collect();
         let share = |tag: usize| rows.iter().filter(|r| r[tag]).count() as f64 / rows.len() as f64;
         assert!((share(0) - 0.965).abs() < 0.015, "{}", share(0));
         assert!((share(3) - 0.78).abs() < 0.03, "{}", share(3));
@@ -255,7 +202,7 @@ mod tests {
         let heard: Vec<_> = (0..5)
             .map(|i| Heard { tags: vec![(7, 0.1 * f64::from(i))], ..Heard::default() })
             .collect();
-        let mut flags = [[false; TAGS.len()]; 5];
+        let mut flags = vec![vec![false; TAGS.len()]; 5];
         let mut rows: Vec<_> = flags.iter_mut().zip(&heard).collect();
         keep(&mut rows, 2);
         assert_eq!(

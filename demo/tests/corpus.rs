@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use etude_demo::{Bad, Config, Error, LOUD_DB, QUIET_DB, Report, TAGS, run};
+use etude_demo::{Bad, Config, CultureName, Error, LOUD_DB, QUIET_DB, Report, TAGS, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -281,7 +281,7 @@ fn each_broken_file_is_broken_in_the_way_the_readme_says() {
 #[test]
 fn a_second_run_writes_nothing_and_repairs_what_was_lost() {
     let dir = tempfile::tempdir().unwrap();
-    let cfg = Config { clips: 16, seed: 3, seconds: 0.5 };
+    let cfg = Config { clips: 16, seed: 3, seconds: 0.5, ..Config::default() };
     let first = make(&cfg, dir.path()).unwrap();
     assert!(!first.reused);
     let table = dir.path().join("annotations_final.csv");
@@ -299,7 +299,7 @@ fn a_second_run_writes_nothing_and_repairs_what_was_lost() {
 #[test]
 fn another_corpus_or_strange_files_are_never_overwritten() {
     let dir = tempfile::tempdir().unwrap();
-    let cfg = Config { clips: 16, seed: 3, seconds: 0.5 };
+    let cfg = Config { clips: 16, seed: 3, seconds: 0.5, ..Config::default() };
     make(&cfg, dir.path()).unwrap();
     let other = make(&Config { seed: 4, ..cfg.clone() }, dir.path()).unwrap_err();
     assert!(other.to_string().contains("seed 3"), "{other}");
@@ -314,7 +314,7 @@ fn another_corpus_or_strange_files_are_never_overwritten() {
 #[test]
 fn a_stopped_run_says_so_and_the_next_one_finishes() {
     let dir = tempfile::tempdir().unwrap();
-    let cfg = Config { clips: 24, seed: 3, seconds: 0.5 };
+    let cfg = Config { clips: 24, seed: 3, seconds: 0.5, ..Config::default() };
     let stop = AtomicBool::new(false);
     let ticks = AtomicUsize::new(0);
     let tick = |done: usize, of: usize| {
@@ -340,4 +340,25 @@ fn settings_out_of_range_are_refused_with_their_range() {
     for seconds in [0.0, -1.0, f64::NAN, 1e9] {
         assert!(make(&Config { seconds, ..Config::default() }, dir.path()).is_err());
     }
+}
+
+#[test]
+fn the_modal_corpus_has_tags_of_its_own_each_heard_in_every_split() {
+    let dir = tempfile::tempdir().unwrap();
+    let cfg = Config { seconds: 2.0, culture: CultureName::Modal, ..Config::default() };
+    let report = make(&cfg, dir.path()).unwrap();
+    let text = fs::read_to_string(dir.path().join("annotations_final.csv")).unwrap();
+    let header = text.lines().next().unwrap();
+    let tags = CultureName::Modal.tags();
+    let named: Vec<&str> = header.split('\t').map(|f| f.trim_matches('"')).collect();
+    assert_eq!(named[1..=tags.len()], *tags);
+    assert_eq!(report.summary.splits.iter().sum::<usize>(), 320);
+    for tag in &report.summary.tags {
+        let least = tag.train.min(tag.valid).min(tag.test);
+        assert!(least >= 2, "{tag:?}");
+        assert!(tag.train + tag.valid + tag.test < 290, "{tag:?} says nothing");
+    }
+    let western = Config { seconds: 2.0, ..Config::default() };
+    let why = make(&western, dir.path()).unwrap_err().to_string();
+    assert!(why.contains("a modal demo corpus of 320 clips"), "{why}");
 }

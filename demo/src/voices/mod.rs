@@ -57,12 +57,20 @@ pub enum Family {
     Kit,
     /// Noise as a place: wind, rain, tape.
     Texture,
+    /// Short-necked lute with strings in pairs.
+    Lute,
+    /// Double reed: loud and nasal.
+    Reed,
+    /// Long strings that are plucked to ring, over a bridge that makes them buzz.
+    Hum,
+    /// Frame drum with jingles.
+    Frame,
 }
 
 impl Family {
     /// Whether it plays pitches.
     pub fn pitched(self) -> bool {
-        !matches!(self, Self::Kit | Self::Texture)
+        !matches!(self, Self::Kit | Self::Texture | Self::Frame)
     }
 
     /// Lowest and highest comfortable note number.
@@ -85,7 +93,10 @@ impl Family {
             Self::Sub => (26.0, 45.0),
             Self::Singer => (53.0, 76.0),
             Self::Choir => (50.0, 79.0),
-            Self::Kit | Self::Texture => (0.0, 0.0),
+            Self::Lute => (45.0, 76.0),
+            Self::Reed => (60.0, 84.0),
+            Self::Hum => (36.0, 55.0),
+            Self::Kit | Self::Texture | Self::Frame => (0.0, 0.0),
         }
     }
 }
@@ -154,7 +165,10 @@ pub fn play(family: Family, cue: &Cue, out: &mut Vec<f32>) {
         Family::Sub => synth::sub(cue, out),
         Family::Singer => throat::singer(cue, out),
         Family::Choir => throat::choir(cue, out),
-        Family::Kit | Family::Texture => {} // not made of notes: see `drums` and `texture`
+        Family::Lute => plucked::lute(cue, out),
+        Family::Hum => plucked::hum(cue, out),
+        Family::Reed => wind::reed(cue, out),
+        Family::Kit | Family::Texture | Family::Frame => {} // not made of notes: see `drums` and `texture`
     }
 }
 
@@ -172,7 +186,7 @@ mod tests {
     use super::*;
     use crate::dsp::{hertz, rms, to_db};
 
-    const PITCHED: [Family; 18] = [
+    const PITCHED: [Family; 21] = [
         Family::Guitar,
         Family::Overdrive,
         Family::Harp,
@@ -191,6 +205,9 @@ mod tests {
         Family::Sub,
         Family::Singer,
         Family::Choir,
+        Family::Lute,
+        Family::Reed,
+        Family::Hum,
     ];
 
     fn note(family: Family, pitch: f64, rate: f64, seed: u64) -> Vec<f32> {

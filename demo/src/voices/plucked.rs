@@ -84,6 +84,44 @@ pub(super) fn electric(cue: &Cue, out: &mut Vec<f32>) {
     string(cue, &pluck, out);
 }
 
+/// Lute: bright strings in pairs, two a few cents and milliseconds apart, over a shallow body.
+pub(super) fn lute(cue: &Cue, out: &mut Vec<f32>) {
+    let p = cue.patch;
+    let pluck = Pluck {
+        ring_s: 2.4,
+        finger_hz: 4200.0 * 2f64.powf(0.7 * f64::from(p.bright)),
+        place: 0.09,
+        loss: 0.3,
+        damp_s: 0.15,
+    };
+    string(cue, &pluck, out);
+    let apart = 2f64.powf((5.0 + 2.0 * f64::from(p.motion)) / 1200.0);
+    let mut second = Vec::new();
+    string(&Cue { hz: cue.hz * apart, seed: !cue.seed, ..*cue }, &pluck, &mut second);
+    let late = (0.006 * cue.rate) as usize;
+    out.resize(out.len().max(late + second.len()), 0.0);
+    for (x, y) in out[late..].iter_mut().zip(&second) {
+        *x = 0.75 * (*x + y);
+    }
+    let mut body = Svf::new(320.0 + 25.0 * (p.body % 5) as f32, 2.5, cue.rate);
+    for x in out.iter_mut() {
+        *x += 0.7 * body.band(*x);
+    }
+}
+
+/// Drone: a long string whose bridge bends loud swings, which brings out its upper partials.
+pub(super) fn hum(cue: &Cue, out: &mut Vec<f32>) {
+    let p = cue.patch;
+    let pluck = Pluck { ring_s: 7.0, finger_hz: 2600.0, place: 0.24, loss: 0.12, damp_s: 0.4 };
+    string(cue, &pluck, out);
+    let mut buzz = Svf::new(1500.0 * 2f32.powf(0.4 * p.bright), 0.8, cue.rate);
+    for x in out.iter_mut() {
+        let bent = (5.0 * *x).tanh().abs();
+        *x = 0.8 * *x + 0.35 * buzz.band(bent);
+    }
+    fade_out(out, 0.03, cue.rate);
+}
+
 /// The string itself, scaled to a like loudness for every pitch.
 fn string(cue: &Cue, pluck: &Pluck, out: &mut Vec<f32>) {
     let rate = cue.rate;

@@ -60,6 +60,35 @@ pub(super) fn brass(cue: &Cue, out: &mut Vec<f32>) {
     sustain(cue, &tone, &dark, &bright, out);
 }
 
+/// Double reed: all partials up to two nasal peaks, at once and steadily loud.
+pub(super) fn reed(cue: &Cue, out: &mut Vec<f32>) {
+    let p = cue.patch;
+    let tone = Tone {
+        heads: 1,
+        spread_cents: 0.0,
+        vibrato_cents: 16.0 + 8.0 * p.motion,
+        vibrato_hz: 6.3,
+        vibrato_in_s: 0.3,
+        tremolo: 0.05,
+        attack_s: (0.025 + 0.01 * p.soft).min(0.3 * cue.len_s as f32).max(0.008),
+        release_s: 0.06,
+        bright_peak: 0.9,
+        bright_hold: 0.5 + 0.4 * cue.force,
+        bright_fall_s: 0.2,
+        hold: 0.95,
+    };
+    let size = 2f64.powf(0.25 * f64::from(p.bright));
+    let nasal = |slope: f64| {
+        move |k: usize, f: f64| {
+            let peak = |hz: f64, width: f64| (-((f / (size * hz)).ln() / width).powi(2)).exp();
+            (0.12 + peak(1150.0, 0.3) + 0.8 * peak(2900.0, 0.25)) * (k as f64).powf(-slope)
+        }
+    };
+    let (dark, bright) =
+        (Cycle::new(cue, 1 + p.body, nasal(0.5)), Cycle::new(cue, 1 + p.body, nasal(0.1)));
+    sustain(cue, &tone, &dark, &bright, out);
+}
+
 /// Adds noise around the pitch and its octave, stronger at the onset.
 fn breath(cue: &Cue, level: f32, out: &mut [f32]) {
     let mut noise = Noise::new(cue.seed ^ 0x5eed);

@@ -3,17 +3,18 @@
 mod bands;
 
 use crate::culture::{Culture, Scale, Style};
-use crate::drums::{BACKBEAT, BROKEN, FLOOR, LIGHT, SWING, WALTZ};
+use crate::drums::{BACKBEAT, BROKEN, FILL, FLOOR, LIGHT, Piece, SWING, WALTZ};
+use crate::voices::Family;
 use bands::{AMBIENT, CHORAL, CLASSICAL, DANCE, DOWNTEMPO, FOLK, JAZZ, RECITAL, ROCK};
 
 const MAJOR: Scale =
-    Scale { steps: &[0.0, 2.0, 4.0, 5.0, 7.0, 9.0, 11.0], minor: false, raised: None };
+    Scale { steps: &[0.0, 2.0, 4.0, 5.0, 7.0, 9.0, 11.0], minor: false, raised: None, tag: None };
 const MIXOLYDIAN: Scale =
-    Scale { steps: &[0.0, 2.0, 4.0, 5.0, 7.0, 9.0, 10.0], minor: false, raised: None };
+    Scale { steps: &[0.0, 2.0, 4.0, 5.0, 7.0, 9.0, 10.0], minor: false, raised: None, tag: None };
 const MINOR: Scale =
-    Scale { steps: &[0.0, 2.0, 3.0, 5.0, 7.0, 8.0, 10.0], minor: true, raised: Some(6) };
+    Scale { steps: &[0.0, 2.0, 3.0, 5.0, 7.0, 8.0, 10.0], minor: true, raised: Some(6), tag: None };
 const DORIAN: Scale =
-    Scale { steps: &[0.0, 2.0, 3.0, 5.0, 7.0, 9.0, 10.0], minor: true, raised: None };
+    Scale { steps: &[0.0, 2.0, 3.0, 5.0, 7.0, 9.0, 10.0], minor: true, raised: None, tag: None };
 
 const POP: &[&[i32]] = &[&[0, 4, 5, 3], &[0, 5, 3, 4], &[5, 3, 0, 4], &[0, 3, 4, 3], &[0, 3, 0, 4]];
 const POP_DARK: &[&[i32]] = &[&[0, 5, 2, 6], &[0, 6, 5, 6], &[0, 3, 5, 4], &[0, 2, 6, 5]];
@@ -24,9 +25,77 @@ const TURN: &[&[i32]] = &[&[1, 4, 0, 5], &[0, 5, 1, 4], &[1, 4, 0, 0], &[2, 5, 1
 const TURN_DARK: &[&[i32]] = &[&[0, 3, 4, 0], &[3, 6, 2, 5], &[0, 5, 1, 4]];
 const STILL: &[&[i32]] = &[&[0, 3], &[0, 5], &[0, 1], &[0, 4, 3, 0]];
 
+/// The vocabulary in column order.
+pub const TAGS: [&str; 32] = [
+    "guitar",
+    "classical",
+    "slow",
+    "strings",
+    "drums",
+    "electronic",
+    "rock",
+    "fast",
+    "piano",
+    "ambient",
+    "beat",
+    "violin",
+    "vocal",
+    "synth",
+    "bass",
+    "loud",
+    "quiet",
+    "flute",
+    "solo",
+    "choir",
+    "no vocals",
+    "dance",
+    "organ",
+    "folk",
+    "jazz",
+    "harp",
+    "trumpet",
+    "bells",
+    "waltz",
+    "minor",
+    "major",
+    "noise",
+];
+
+/// Tags for which few listeners have an ear.
+const SELDOM: [(&str, f64); 5] =
+    [("no vocals", 0.25), ("waltz", 0.45), ("minor", 0.55), ("major", 0.4), ("bass", 0.75)];
+
+/// What a listener calls an instrument.
+const INSTRUMENTS: [(Family, &[&str]); 20] = [
+    (Family::Guitar, &["guitar"]),
+    (Family::Overdrive, &["guitar"]),
+    (Family::Harp, &["harp"]),
+    (Family::Piano, &["piano"]),
+    (Family::Bells, &["bells"]),
+    (Family::Strings, &["strings"]),
+    (Family::Fiddle, &["violin", "strings"]),
+    (Family::Flute, &["flute"]),
+    (Family::Brass, &["trumpet"]),
+    (Family::Organ, &["organ"]),
+    (Family::Pad, &["synth"]),
+    (Family::Lead, &["synth"]),
+    (Family::Blip, &["synth"]),
+    (Family::Upright, &["bass"]),
+    (Family::Electric, &["bass"]),
+    (Family::Sub, &["bass"]),
+    (Family::Singer, &["vocal"]),
+    (Family::Choir, &["choir", "vocal"]),
+    (Family::Kit, &["drums"]),
+    (Family::Texture, &["noise"]),
+];
+
 /// The culture of the demo corpus.
 pub const WESTERN: Culture = Culture {
     name: "western",
+    tags: &TAGS,
+    seldom: &SELDOM,
+    instruments: &INSTRUMENTS,
+    cycles: &[],
     styles: &[
         Style {
             name: "folk",
@@ -44,6 +113,8 @@ pub const WESTERN: Culture = Culture {
             dynamics: 0.4,
             wet: (0.08, 0.22),
             grooves: &[&LIGHT, &WALTZ],
+            fill: &FILL,
+            accent: Piece::Crash,
             bands: FOLK,
         },
         Style {
@@ -62,6 +133,8 @@ pub const WESTERN: Culture = Culture {
             dynamics: 0.7,
             wet: (0.2, 0.4),
             grooves: &[],
+            fill: &FILL,
+            accent: Piece::Crash,
             bands: CLASSICAL,
         },
         Style {
@@ -80,6 +153,8 @@ pub const WESTERN: Culture = Culture {
             dynamics: 0.7,
             wet: (0.1, 0.35),
             grooves: &[],
+            fill: &FILL,
+            accent: Piece::Crash,
             bands: RECITAL,
         },
         Style {
@@ -98,6 +173,8 @@ pub const WESTERN: Culture = Culture {
             dynamics: 0.3,
             wet: (0.35, 0.6),
             grooves: &[],
+            fill: &FILL,
+            accent: Piece::Crash,
             bands: AMBIENT,
         },
         Style {
@@ -116,6 +193,8 @@ pub const WESTERN: Culture = Culture {
             dynamics: 0.15,
             wet: (0.08, 0.2),
             grooves: &[&FLOOR],
+            fill: &FILL,
+            accent: Piece::Crash,
             bands: DANCE,
         },
         Style {
@@ -134,6 +213,8 @@ pub const WESTERN: Culture = Culture {
             dynamics: 0.2,
             wet: (0.06, 0.16),
             grooves: &[&BACKBEAT],
+            fill: &FILL,
+            accent: Piece::Crash,
             bands: ROCK,
         },
         Style {
@@ -152,6 +233,8 @@ pub const WESTERN: Culture = Culture {
             dynamics: 0.4,
             wet: (0.08, 0.2),
             grooves: &[&SWING, &WALTZ],
+            fill: &FILL,
+            accent: Piece::Crash,
             bands: JAZZ,
         },
         Style {
@@ -170,6 +253,8 @@ pub const WESTERN: Culture = Culture {
             dynamics: 0.5,
             wet: (0.35, 0.55),
             grooves: &[],
+            fill: &FILL,
+            accent: Piece::Crash,
             bands: CHORAL,
         },
         Style {
@@ -188,6 +273,8 @@ pub const WESTERN: Culture = Culture {
             dynamics: 0.25,
             wet: (0.12, 0.3),
             grooves: &[&BROKEN],
+            fill: &FILL,
+            accent: Piece::Crash,
             bands: DOWNTEMPO,
         },
     ],
