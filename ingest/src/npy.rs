@@ -121,7 +121,7 @@ fn judge(
     }
     facts.header_frames = i64::try_from(steps).ok();
     let stored = &bytes[header.data..];
-    let promised = steps.checked_mul(BANDS * header.size).unwrap_or(usize::MAX);
+    let promised = steps.saturating_mul(BANDS * header.size);
     if stored.len() < promised {
         let text = format!("expected {promised} bytes of numbers, got {}", stored.len());
         return Err((Status::Truncated, text));

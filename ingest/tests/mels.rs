@@ -200,8 +200,7 @@ fn published_mel_files_become_the_set_that_their_audio_gives_and_come_out_byte_f
     assert_eq!((report.stored, report.refused.len()), (9, 0), "{report}");
     let tracks = read_tracks(&cfg.tracks_path()).unwrap();
     let from_files = stored(&cfg);
-    for i in 0..9 {
-        let name = &names[i];
+    for (i, name) in names.iter().enumerate() {
         let track = tracks.iter().find(|t| &t.path == name).unwrap();
         let frames = &from_files.iter().find(|(key, _)| *key == track.key).unwrap().1;
         assert_eq!(*frames, computed(&corpus.clip(i), f64::MAX), "{name}");

@@ -18,9 +18,8 @@ use crate::report::{Refused, Report};
 use etude_manifests::{Status, Track};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// Writes the mel files of every usable track into `out`. The front end is `shards.mel`, or `vgg_16k_db` if the config
@@ -92,7 +91,7 @@ pub fn run(cfg: &Config, out: &Path, progress: &dyn Progress, stop: &AtomicBool)
     )?;
     let (new, audio_s, failed) = written.into_inner().unwrap_or_else(PoisonError::into_inner);
     let reused = there.len() as u64;
-    if !complete || stop.load(Ordering::Relaxed) {
+    if !complete {
         return Err(Error::Stopped { done: reused + new, total: tracks.len() as u64 });
     }
     progress.finish();
@@ -155,4 +154,26 @@ fn frames(
         return Ok(Err((judged.status, judged.status_text.unwrap_or_default())));
     }
     maker.run(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_named_up_to_the_first_dot_and_the_second_of_a_name_is_told() {
+        let track = |path: &str| Track { path: path.into(), key: path.into(), ..Track::default() };
+        let tracks = ["a/x.LOFI.mp3", "b/y.mp3", "c/x.wav", "d/.mp3"].map(track);
+        let (targets, refused) = targets(&tracks, Path::new("out"));
+        let paths: Vec<_> = targets.iter().map(|t| (t.0, t.1.to_str())).collect();
+        assert_eq!(paths, [(0, Some("out/x.npy")), (1, Some("out/y.npy"))]);
+        let texts: Vec<&str> = refused.iter().map(|r| r.text.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "a/x.LOFI.mp3 has the name x.npy already",
+                "the file name is empty up to its first dot"
+            ]
+        );
+    }
 }
