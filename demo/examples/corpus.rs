@@ -11,6 +11,7 @@ fn main() -> etude_demo::Result<()> {
         clips: number(usual.clips as f64) as usize,
         seed: number(usual.seed as f64) as u64,
         seconds: number(usual.seconds),
+        ..usual
     };
     let report = etude_demo::run(&cfg, out.as_ref(), &|_, _| {}, &AtomicBool::new(false))?;
     println!("{report}");
