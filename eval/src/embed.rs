@@ -14,7 +14,7 @@ use tch::{Kind, Tensor};
 mod corpus;
 mod table;
 
-pub use corpus::{CorpusConfig, Pace, Report, run};
+pub use corpus::{Change, CorpusConfig, Deform, Pace, Report, run};
 pub use table::TableFile;
 
 /// What is kept of the hidden states.
@@ -60,11 +60,14 @@ pub struct EmbedConfig {
     pub window_s: Option<f64>,
     /// Windows that go through the model together, at most.
     pub batch: usize,
+    /// Whether what is left at the end is a window too, filled up with zeros, as in the limited-data study.
+    #[serde(default)]
+    pub pad: bool,
 }
 
 impl Default for EmbedConfig {
     fn default() -> Self {
-        Self { layer: None, pool: Pool::None, window_s: None, batch: 8 }
+        Self { layer: None, pool: Pool::None, window_s: None, batch: 8, pad: false }
     }
 }
 
@@ -88,6 +91,7 @@ pub struct Embedder<'a> {
     /// Samples.
     window: usize,
     batch: usize,
+    pad: bool,
 }
 
 /// Seconds of a window of the published protocols.
@@ -128,7 +132,8 @@ impl<'a> Embedder<'a> {
             return misfit("batch", "at least 1".to_owned(), "0".to_owned());
         }
         let window = (window_s * f64::from(rate)).round() as usize;
-        Ok(Self { model, spec, rate, layer, pool: cfg.pool, window, batch: cfg.batch })
+        let EmbedConfig { pool, batch, pad, .. } = *cfg;
+        Ok(Self { model, spec, rate, layer, pool, window, batch, pad })
     }
 
     /// Samples per second that the model takes, Hz.
@@ -167,8 +172,13 @@ impl<'a> Embedder<'a> {
     }
 
     /// Windows side by side. What is left at the end is a window of its own from one second on, else part of the
-    /// last one; models with one vector a window leave it out.
+    /// last one; models with one vector a window leave it out. With `pad` every window is whole and the last one may
+    /// reach behind the end.
     fn cuts(&self, samples: usize) -> Vec<Range<usize>> {
+        if self.pad {
+            let count = samples.div_ceil(self.window).max(1);
+            return (0..count).map(|n| n * self.window..(n + 1) * self.window).collect();
+        }
         let full = samples / self.window;
         let mut cuts: Vec<_> = (0..full).map(|n| n * self.window..(n + 1) * self.window).collect();
         let rest = full * self.window..samples;
@@ -199,8 +209,12 @@ impl<'a> Embedder<'a> {
         }
         for (length, jobs) in by_length {
             for jobs in jobs.chunks(self.batch) {
-                let x: Vec<f32> =
-                    jobs.iter().flat_map(|(w, _, cut)| &waves[*w][cut.clone()]).copied().collect();
+                let mut x = Vec::with_capacity(jobs.len() * length);
+                for (w, _, cut) in jobs {
+                    let heard = cut.start..cut.end.min(waves[*w].len());
+                    x.extend_from_slice(&waves[*w][heard]);
+                    x.resize(x.len().next_multiple_of(length), 0.0);
+                }
                 let x = Tensor::f_from_slice(&x)?.f_view([jobs.len() as i64, length as i64])?;
                 let hidden = self.hidden(&x, length)?; // [B, T', D]
                 let frames = hidden.size()[1] as usize;

@@ -16,7 +16,7 @@ use tch::{Kind, Tensor};
 pub struct Predictions {
     /// Example keys, in key order.
     pub keys: Vec<String>,
-    /// `[N, C]` row-major: mean of the activated outputs over the windows of each track.
+    /// `[N, C]` row-major: mean of the activated outputs over the windows of each track, settled by the task.
     pub outputs: Vec<f32>,
     /// What each example is.
     pub targets: Vec<Target>,
@@ -26,6 +26,16 @@ pub struct Predictions {
     pub width: usize,
     /// Mean training loss over all windows.
     pub loss: f64,
+}
+
+impl Predictions {
+    /// Keeps the first `tracks`.
+    pub fn truncate(&mut self, tracks: usize) {
+        self.keys.truncate(tracks);
+        self.outputs.truncate(tracks * self.width);
+        self.targets.truncate(tracks);
+        self.windows.truncate(tracks);
+    }
 }
 
 /// Runs the model over everything the loader gives, without gradients and in evaluation mode. After every batch
@@ -58,7 +68,9 @@ pub fn predict(
     if windows == 0 {
         return Err(Error::Empty { place: "prediction".to_owned() });
     }
-    Ok(Some(all.finish(loss / windows as f64)))
+    let mut predicted = all.finish(loss / windows as f64);
+    task.settle(&mut predicted.outputs);
+    Ok(Some(predicted))
 }
 
 /// Scores of predictions.

@@ -16,7 +16,7 @@ use tch::{Kind, Tensor};
 /// # Errors
 /// When the file cannot be written.
 pub fn write_predictions(path: &Path, p: &Predictions, task: &dyn Task) -> Result<()> {
-    let labels = p.targets.iter().map(|t| tagging::labels(t, p.width));
+    let labels = p.targets.iter().map(|t| task.row(t));
     let labels: Vec<u8> =
         labels.collect::<Result<Vec<_>>>()?.concat().into_iter().map(u8::from).collect();
     let shape = [p.keys.len() as i64, p.width as i64];
@@ -35,22 +35,41 @@ pub fn write_predictions(path: &Path, p: &Predictions, task: &dyn Task) -> Resul
 
 /// Scores of a file with tensors `scores` (floating point) and `labels` (0 and 1, any type), `[N, C]` each:
 /// `{"macro": {"roc_auc", "average_precision"}, "per_class": [{"roc_auc", "average_precision", "positives"}],
-/// "undefined": [class indices]}`. Means are over the defined classes; what is undefined is null.
+/// "undefined": [class indices]}`. Means are over the defined classes; what is undefined is null. Tasks with one class
+/// per example give [`Scores`] as they are.
 ///
 /// # Errors
 /// [`Error::Task`] for an unknown task, [`Error::Format`] for a file without these tensors, of differing shapes, with
 /// scores that are no numbers or labels other than 0 and 1.
 pub fn score_file(path: &Path, task: &str) -> Result<serde_json::Value> {
-    let TaskConfig::Tagging(_) = TaskConfig::named(task)?;
-    let Cells { scores, labels, classes } = Cells::of(&TensorFile::open(path)?, path)?;
-    let names = (0..classes).map(|c| c.to_string()).collect();
+    let (task, file) = (TaskConfig::named(task)?, TensorFile::open(path)?);
+    let Cells { scores, labels, classes } = Cells::of(&file, path)?;
+    let names = file.metadata().get("classes").and_then(|text| serde_json::from_str(text).ok());
+    let names: Vec<String> = names
+        .filter(|names: &Vec<String>| names.len() == classes)
+        .unwrap_or_else(|| (0..classes).map(|c| c.to_string()).collect());
     let vocab = Vocab { id: "file".to_owned(), classes: names, order: "file".to_owned() };
-    let mut scorer = tagging::Tagging::new(&vocab)?.scorer();
-    for (output, row) in scores.chunks(classes).zip(labels.chunks(classes)) {
-        let tags = (0..classes).filter(|&c| row[c]).map(|c| c as u16).collect();
-        scorer.add(&Target::Tags(tags), output, 1)?;
+    let mut scorer = task.build(&vocab)?.scorer();
+    for (n, (output, row)) in scores.chunks(classes).zip(labels.chunks(classes)).enumerate() {
+        let mut on = (0..classes as u16).filter(|&c| row[usize::from(c)]);
+        let target = match (&task, on.next(), on.next()) {
+            (TaskConfig::Tagging(_), ..) => {
+                Target::Tags((0..classes as u16).filter(|&c| row[usize::from(c)]).collect())
+            }
+            (_, Some(class), None) => Target::Class(class),
+            _ => {
+                let got = format!("{} in row {n}", row.iter().filter(|on| **on).count());
+                let expected = "one class per row".to_owned();
+                return Err(Error::Format { path: path.to_path_buf(), expected, got });
+            }
+        };
+        scorer.add(&target, output, 1)?;
     }
-    Ok(as_json(&scorer.finish()?))
+    let found = scorer.finish()?;
+    Ok(match task {
+        TaskConfig::Tagging(_) => as_json(&found),
+        TaskConfig::Class(_) | TaskConfig::Key(_) => json!(found),
+    })
 }
 
 /// Predictions as [`write_predictions`] left them.

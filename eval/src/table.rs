@@ -7,10 +7,26 @@ use std::fmt::Write;
 /// Width of a bar, terminal cells.
 const BAR: usize = 12;
 
-/// Class, ROC-AUC, average precision with a bar, chance, positives; then the means. Undefined values are `–`.
+/// Class, ROC-AUC, average precision with a bar, chance, positives; where an example has one class, precision, recall and
+/// F1 instead; then the means. Undefined values are `–`.
 pub fn score_table(scores: &Scores) -> String {
     let mut out = String::new();
-    if !scores.per_class.is_empty() {
+    if scores.per_class.iter().any(|c| c.f1.is_some()) {
+        let mut table =
+            Table::new(["class", ">precision", ">recall", ">F1", "", ">share", ">examples"]);
+        for c in &scores.per_class {
+            table.row([
+                c.class.clone(),
+                number(c.precision),
+                number(c.recall),
+                number(c.f1),
+                bar(c.f1.unwrap_or(0.0), 1.0, BAR),
+                number(Some(c.chance)),
+                count(c.positives),
+            ]);
+        }
+        let _ = writeln!(out, "{table}");
+    } else if !scores.per_class.is_empty() {
         let mut table = Table::new(["class", ">ROC-AUC", ">AP", "", ">chance", ">positives"]);
         for c in &scores.per_class {
             let ap = c.average_precision;
@@ -57,6 +73,7 @@ mod tests {
             average_precision: roc_auc,
             chance: 0.25,
             positives: 3,
+            ..ClassScores::default()
         };
         let scores = Scores {
             summary: [("ROC-AUC".to_owned(), 0.75)].into(),

@@ -4,8 +4,10 @@
 
 use crate::error::{Error, Result};
 use crate::inputs::Inputs;
+use crate::tasks::class::{self, Class, ClassConfig};
+use crate::tasks::key::{self, KeyConfig, KeyTask};
 use crate::tasks::tagging::{self, Tagging, TaggingConfig};
-use etude_manifests::{Target, Vocab};
+use etude_manifests::{Target, View, Vocab};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tch::Tensor;
@@ -16,6 +18,10 @@ use tch::Tensor;
 pub enum TaskConfig {
     /// Any number of classes per example.
     Tagging(TaggingConfig),
+    /// One class per example.
+    Class(ClassConfig),
+    /// The key of a recording.
+    Key(KeyConfig),
 }
 
 impl TaskConfig {
@@ -32,17 +38,21 @@ impl TaskConfig {
     pub fn score_names(&self) -> &'static [&'static str] {
         match self {
             TaskConfig::Tagging(_) => &[tagging::MAP, tagging::ROC_AUC],
+            TaskConfig::Class(_) => &[class::ACCURACY, class::WEIGHTED_F1, class::MACRO_F1],
+            TaskConfig::Key(_) => &[key::WEIGHTED, key::WEIGHTED_MACRO, class::ACCURACY],
         }
     }
 
     /// The task on the classes of a view.
     ///
     /// # Errors
-    /// [`Error::Misfit`] when the view has no classes.
+    /// [`Error::Misfit`] when the view has no classes, or too few, or other ones than the task is about.
     pub fn build(&self, vocab: &Vocab) -> Result<Box<dyn Task>> {
-        match self {
-            TaskConfig::Tagging(_) => Ok(Box::new(Tagging::new(vocab)?)),
-        }
+        Ok(match self {
+            TaskConfig::Tagging(cfg) => Box::new(Tagging::new(cfg, vocab)?),
+            TaskConfig::Class(_) => Box::new(Class::new(vocab)?),
+            TaskConfig::Key(_) => Box::new(KeyTask::new(vocab)?),
+        })
     }
 }
 
@@ -60,6 +70,19 @@ pub trait Task {
     fn scorer(&self) -> Box<dyn Scorer>;
     /// Names of the classes, in output order; empty for tasks without classes.
     fn classes(&self) -> &[String];
+    /// What an example is, as a row of C answers.
+    fn row(&self, target: &Target) -> Result<Vec<bool>>;
+
+    /// Turns means over windows of what [`Task::activate`] gave into what is scored; nothing by default.
+    fn settle(&self, _mean: &mut [f32]) {}
+
+    /// Whether a view can teach the task; always by default.
+    ///
+    /// # Errors
+    /// [`Error::Misfit`].
+    fn check(&self, _view: &View) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Collects outputs and gives scores.
@@ -86,7 +109,8 @@ pub struct Scores {
 }
 
 /// Scores of one class.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ClassScores {
     /// Class name.
     pub class: String,
@@ -98,6 +122,15 @@ pub struct ClassScores {
     pub chance: f64,
     /// Examples that have the class.
     pub positives: u64,
+    /// Share of the answers of this class that are true, where an example has one answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<f64>,
+    /// Share of the examples of this class that are answered so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f64>,
+    /// Harmonic mean of both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub f1: Option<f64>,
 }
 
 #[cfg(test)]
@@ -108,6 +141,9 @@ mod tests {
     fn a_wrong_task_name_lists_the_right_ones() {
         assert!(TaskConfig::named("tagging").is_ok());
         let text = TaskConfig::named("taging").unwrap_err().to_string();
-        assert!(text.contains("unknown variant `taging`, expected `tagging`"), "{text}");
+        assert!(
+            text.contains("unknown variant `taging`, expected one of `tagging`, `class`, `key`"),
+            "{text}"
+        );
     }
 }

@@ -59,7 +59,9 @@ pub fn windows(
     if outputs.iter().any(|x| !x.is_finite()) {
         return Err(Error::NotFinite { key: name.to_owned() });
     }
-    let mean = mean(&outputs, task.outputs() as usize);
+    let mut mean = mean(&outputs, task.outputs() as usize);
+    task.settle(&mut mean);
+    task.settle(&mut outputs);
     Ok(Windowed { starts, steps, outputs, mean })
 }
 

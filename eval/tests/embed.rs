@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use etude_eval::Error;
-use etude_eval::embed::{CorpusConfig, EmbedConfig, Embedder, Pool, Report, run};
+use etude_eval::embed::{CorpusConfig, Deform, EmbedConfig, Embedder, Pool, Report, run};
 use etude_manifests::{Example, Split, Target, View, Vocab};
 use etude_models::{BackboneConfig, Pretrained, import};
 use etude_shards::{Index, Kind, Labels, Number, Reader, ShardFile, Spec};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 use tch::Device;
 
 fn fixture(name: &str) -> PathBuf {
@@ -67,6 +67,7 @@ fn config(dir: &Path, out: &str) -> CorpusConfig {
         view: None,
         number: Number::F32,
         embed: EmbedConfig { window_s: Some(1.0), batch: 3, ..EmbedConfig::default() },
+        deform: None,
     }
 }
 
@@ -181,4 +182,51 @@ fn shards_that_do_not_fit_the_model_and_folders_of_waves_are_refused() {
     whole(&cfg, &model);
     let text = fails(&CorpusConfig { source: cfg.out.clone(), ..config(dir, "y") });
     assert!(text.contains("waves at 24000 Hz"), "{text}");
+}
+
+/// Vectors of every track of a set, in order.
+fn vectors(dir: &Path) -> Vec<Vec<f32>> {
+    let index = Index::open(dir).unwrap();
+    let reader = Reader::new(&index);
+    let read = |n: usize| {
+        let mut out = vec![0.0; (reader.steps(n) * 32) as usize];
+        reader.read(n, 0, &mut out).unwrap();
+        out
+    };
+    (0..index.tracks().count()).map(read).collect()
+}
+
+#[test]
+fn a_padded_end_is_a_window_of_its_own_filled_with_zeros() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = model(dir.path());
+    let cfg = EmbedConfig { window_s: Some(1.0), pad: true, ..EmbedConfig::default() };
+    let embedder = Embedder::new(&model, &cfg).unwrap();
+    let wave: Vec<f32> = (0..36_000).map(|t| (t as f32 * 0.02).sin() * 0.3).collect();
+    let mut padded = wave.clone();
+    padded.resize(48_000, 0.0);
+    assert_eq!([1, 24_000, 24_001, 36_000].map(|n| embedder.windows(n)), [1, 1, 2, 2]);
+    let made = embedder.run(&[&wave, &padded]).unwrap();
+    assert_eq!(made[0], made[1]);
+}
+
+#[test]
+fn a_deformed_corpus_has_embeddings_of_its_deformed_waves_and_another_identity() {
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, model) = (dir.path(), model(dir.path()));
+    waves(&dir.join("waves"));
+    let deform = |id: &str, by: f32| {
+        let apply = move |_: &str, _: u32, wave: &mut [f32]| wave.iter_mut().for_each(|x| *x *= by);
+        Some(Deform { id: id.to_owned(), apply: Arc::new(apply) })
+    };
+    let clean = config(dir, "clean");
+    whole(&clean, &model);
+    let one = CorpusConfig { deform: deform("gain 1", 1.0), ..config(dir, "one") };
+    whole(&one, &model);
+    assert_eq!(vectors(&clean.out), vectors(&one.out));
+    let digest = |dir: &Path| Index::open(dir).unwrap().spec().config_digest.clone();
+    assert_ne!(digest(&clean.out), digest(&one.out));
+    let tenth = CorpusConfig { deform: deform("gain 0.1", 0.1), ..config(dir, "one") };
+    assert_eq!(whole(&tenth, &model).reused, 0);
+    assert_ne!(vectors(&clean.out), vectors(&one.out));
 }

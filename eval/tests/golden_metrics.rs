@@ -1,7 +1,9 @@
 //! Metrics against scikit-learn 1.9 and mir_eval 0.8 (fixtures/metrics/README.md), to 1e-12.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use etude_eval::TaskConfig;
 use etude_eval::metrics::{beat, chord, key, regression, report, tagging, tempo};
+use etude_manifests::{Target, Vocab};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -181,4 +183,26 @@ fn regression_scores_equal_scikit_learns() {
     near(Some(got.r2_mean), &want["r2_uniform_average"], "mean");
     near(Some(got.r2_variance_weighted), &want["r2_variance_weighted"], "weighted");
     near(Some(got.mse), &want["mse"], "MSE");
+}
+
+#[test]
+fn the_key_task_gives_mir_evals_scores() {
+    let want = json("key.json");
+    let pairs = want["pairs"].as_array().unwrap();
+    let name = |pair: &Value, of: &str| pair[of].as_str().unwrap().to_owned();
+    let mut classes: Vec<String> =
+        pairs.iter().flat_map(|p| [name(p, "reference"), name(p, "estimate")]).collect();
+    classes.sort();
+    classes.dedup();
+    let vocab = Vocab::published("keys", classes.clone()).unwrap();
+    let mut scorer = TaskConfig::named("key").unwrap().build(&vocab).unwrap().scorer();
+    for pair in pairs {
+        let at = |of: &str| classes.iter().position(|c| *c == name(pair, of)).unwrap();
+        let mut output = vec![0.0; classes.len()];
+        output[at("estimate")] = 1.0;
+        scorer.add(&Target::Class(at("reference") as u16), &output, 1).unwrap();
+    }
+    let got = scorer.finish().unwrap().summary;
+    near(got.get("key-weighted").copied(), &want["mean"], "weighted");
+    near(got.get("key-weighted-macro").copied(), &want["macro_over_reference_key"], "macro");
 }

@@ -15,6 +15,8 @@ pub enum HeadConfig {
     Linear(Linear),
     /// Mean over time, linear `head.proj.0`, dropout, ReLU, linear `head.proj.3`.
     Mlp(Mlp),
+    /// Mean over time, then the probes of MIR_REF: one linear layer `head.linear`, or two with a ReLU between them.
+    Probe(ProbeHead),
     /// The layer with which the published model classifies.
     Published(Published),
     /// No head: for objectives that learn the backbone itself.
@@ -50,6 +52,35 @@ impl Default for Mlp {
 
 fn half() -> f64 {
     0.5
+}
+
+/// Settings of the probes that the limited-data study puts on embeddings (those of MIR_REF): weights start Glorot
+/// uniform, biases at zero, there is no dropout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeHead {
+    /// How many layers.
+    pub layers: Depth,
+    /// Width between the two layers; default half way between the embedding's and the number of outputs, see
+    /// [`between`].
+    #[serde(default)]
+    pub hidden: Option<i64>,
+}
+
+/// Layers of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// One linear layer.
+    Slp,
+    /// Two, with a ReLU between them.
+    Mlp,
+}
+
+/// `floor(C + (D - C) / 2)`, rounded up to an even number.
+pub fn between(dim: i64, outputs: i64) -> i64 {
+    let half = (dim + outputs).div_euclid(2);
+    half + half.rem_euclid(2)
 }
 
 /// The published classifier has no settings.
@@ -92,6 +123,17 @@ impl HeadConfig {
                 let first = peft::Linear::new(&(vs / "proj" / 0), site(dim, hidden))?;
                 (Some(first), dropout, vs / "proj" / 3, hidden)
             }
+            HeadConfig::Probe(ProbeHead { layers: Depth::Slp, .. }) => {
+                let last = peft::Linear::glorot(&(vs / "linear"), site(dim, outputs))?;
+                return Ok(Some(Head { first: None, dropout: Dropout::new(vs, 0.0), last }));
+            }
+            HeadConfig::Probe(ProbeHead { layers: Depth::Mlp, hidden }) => {
+                let hidden = hidden.unwrap_or(between(dim, outputs));
+                check_size("head.hidden", hidden)?;
+                let first = peft::Linear::glorot(&(vs / "proj" / 0), site(dim, hidden))?;
+                let last = peft::Linear::glorot(&(vs / "proj" / 3), site(hidden, outputs))?;
+                return Ok(Some(Head { first: Some(first), dropout: Dropout::new(vs, 0.0), last }));
+            }
             HeadConfig::None(NoHead {}) => return Ok(None),
             HeadConfig::Published(Published {}) => {
                 let (name, dropout) = published.ok_or_else(|| Error::Setting {
@@ -122,5 +164,40 @@ impl Head {
         };
         let x = self.dropout.forward(&first.forward(&x, train)?, train)?; // [B, hidden]
         self.last.forward(&Activation::Relu.forward(&x)?, train) // [B, C]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Part, Store};
+    use crate::peft::Full;
+    use tch::Device;
+
+    #[test]
+    fn the_width_of_a_probe_is_half_way_and_even() {
+        let table = [(512, 50, 282), (200, 50, 126), (768, 24, 396), (512, 14, 264), (4, 3, 4)];
+        for (dim, outputs, hidden) in table {
+            assert_eq!(between(dim, outputs), hidden, "{dim} {outputs}");
+        }
+    }
+
+    #[test]
+    fn probes_start_glorot_uniform_with_biases_at_zero() {
+        let (store, full) = (Store::new(Device::Cpu), Full {});
+        let vs = Scope::root(&store, &full, 1, false).part(Part::Head) / "head";
+        let cfg = HeadConfig::Probe(ProbeHead { layers: Depth::Mlp, hidden: None });
+        let head = cfg.build(&vs, 512, 50, None).unwrap().unwrap();
+        let get = |name: &str| store.get(&format!("head.{name}")).unwrap();
+        assert_eq!(get("proj.0.weight").size(), [282, 512]);
+        assert_eq!(get("proj.3.weight").size(), [50, 282]);
+        for (name, fans) in [("proj.0", 512 + 282), ("proj.3", 282 + 50)] {
+            let bound = (6.0 / f64::from(fans)).sqrt();
+            let most = get(&format!("{name}.weight")).abs().max().double_value(&[]);
+            assert!(most <= bound && most > 0.99 * bound, "{name}: {most} of {bound}");
+            assert_eq!(get(&format!("{name}.bias")).abs().max().double_value(&[]), 0.0);
+        }
+        let x = Tensor::ones([2, 1, 512], tch::kind::FLOAT_CPU);
+        assert_eq!(head.forward(&x, true).unwrap().size(), [2, 50]);
     }
 }

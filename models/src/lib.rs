@@ -25,7 +25,8 @@ pub mod weights;
 pub use backbone::{Backbone, BackboneConfig, Input, Layer, Spec};
 pub use error::{Error, Result};
 pub use heads::{
-    Head, HeadConfig, Linear as LinearHead, Mlp as MlpHead, NoHead, Published as PublishedHead,
+    Depth, Head, HeadConfig, Linear as LinearHead, Mlp as MlpHead, NoHead, ProbeHead,
+    Published as PublishedHead,
 };
 pub use model::{FrozenStats, Model, ModelConfig};
 pub use peft::{Method, Tuning};

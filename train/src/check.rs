@@ -165,6 +165,12 @@ fn check_trainer(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
         names.iter().any(|n| n == by),
         format!("trainer.keep.by: expected one of {}, got {by:?}", names.join(", ")),
     );
+    if let Some(stop) = t.stop.as_ref().and_then(|s| s.by.as_ref()) {
+        no(
+            names.iter().any(|n| n == stop),
+            format!("trainer.stop.by: expected one of {}, got {stop:?}", names.join(", ")),
+        );
+    }
     let lower = by == crate::LOSS;
     no(
         lower == (*mode == Mode::Min),

@@ -132,8 +132,38 @@ pub fn evaluate(
     log: &mut dyn Log,
 ) -> Result<Evaluation> {
     let exp = Experiment::read(&dir.config(), sets)?;
-    let setup = Setup::new(&exp, needs_base(&exp))?;
-    Identity::read(dir)?.check(&setup.identity)?;
+    score_run(dir, &exp, (split, split_name(split)), |then, now| then.check(now), log)
+}
+
+/// Scores the best state of a run over the test split of other shards of the same tracks, such as deformed audio, and
+/// writes `scores.test.<name>.json` and `predictions.test.<name>.safetensors`.
+///
+/// # Errors
+/// As [`evaluate`], but for the shards.
+pub fn evaluate_on(
+    dir: &RunDir,
+    shards: &str,
+    name: &str,
+    log: &mut dyn Log,
+) -> Result<Evaluation> {
+    let exp = Experiment::read(&dir.config(), &[format!("data.shards=\"{shards}\"")])?;
+    let name = format!("{}.{name}", split_name(Split::Test));
+    let same = |then: &Identity, now: &Identity| {
+        then.check(&Identity { shards_hash: then.shards_hash.clone(), ..now.clone() })
+    };
+    score_run(dir, &exp, (Split::Test, &name), same, log)
+}
+
+/// Scores a split; files are called by `name`. `same` says whether the data is that of the run.
+fn score_run(
+    dir: &RunDir,
+    exp: &Experiment,
+    (split, name): (Split, &str),
+    same: impl Fn(&Identity, &Identity) -> Result<()>,
+    log: &mut dyn Log,
+) -> Result<Evaluation> {
+    let setup = Setup::new(exp, needs_base(exp))?;
+    same(&Identity::read(dir)?, &setup.identity)?;
     let step = restore_best(dir, &setup.model)?;
     let loader = Loader::tracks(&setup.index, &setup.view, split, &exp.eval_loader())?;
     let (total, skipped) = (loader.samples_per_epoch(), loader.skipped().len());
@@ -143,8 +173,12 @@ pub fn evaluate(
         log.pace(&scoring_pace(begun, done, total));
         true
     };
-    let predicted = predict(&setup.model, loader, task, &mut progress)?
+    let mut predicted = predict(&setup.model, loader, task, &mut progress)?
         .ok_or(etude_eval::Error::Empty { place: setup.view.name.clone() })?;
+    let batch = exp.eval_loader().batch;
+    if exp.eval.drop_last && predicted.keys.len() >= batch {
+        predicted.truncate(predicted.keys.len() / batch * batch);
+    }
     let found = Evaluation {
         run: dir.path().to_path_buf(),
         view: setup.view.name.clone(),
@@ -157,7 +191,6 @@ pub fn evaluate(
         published: exp.published.clone(),
         scores: score(&predicted, task)?,
     };
-    let name = split_name(split);
     write_predictions(
         &dir.path().join(format!("predictions.{name}.safetensors")),
         &predicted,

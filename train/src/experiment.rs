@@ -146,6 +146,10 @@ pub struct EvalConfig {
     /// Windows per batch; the training batch when left out.
     #[serde(default)]
     pub batch: Option<usize>,
+    /// Whether a scored split loses the tracks behind its last full batch, as the published probes lose them; a split
+    /// smaller than a batch is scored whole.
+    #[serde(default)]
+    pub drop_last: bool,
 }
 
 /// Windows over a track, in time steps. A track shorter than a window is padded to one window.

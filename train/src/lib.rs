@@ -27,6 +27,7 @@ mod same;
 mod schedule;
 mod setup;
 mod stopping;
+pub mod study;
 mod trainer;
 mod window;
 
@@ -36,7 +37,7 @@ pub const LOSS: &str = "loss";
 pub use checkpoint::{Ending, Kept};
 pub use clip::clip_grad_norm;
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, Trained, evaluate};
+pub use evaluate::{Evaluation, Trained, evaluate, evaluate_on};
 pub use experiment::{
     DataConfig, EvalConfig, Experiment, KeepConfig, RunConfig, TrainerConfig, WindowConfig,
 };

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::log::{Row, read_log};
 use crate::run_dir::RunDir;
+use crate::study::is_study;
 use etude_eval::paper::{Curves, Entry};
 use etude_eval::read_predictions;
 use etude_manifests::read_tracks;
@@ -28,7 +29,7 @@ pub fn paper_rows(configs: &Path, runs: &Path) -> Result<Vec<Entry>> {
         entries.extend(of_run(&name, &RunDir::read(&dir)?, &mut artists)?);
         run.insert(name);
     }
-    for file in files(configs)? {
+    for file in files(configs)?.into_iter().filter(|file| !is_study(file)) {
         let name = row_name(configs, &file.with_extension(""));
         if !run.contains(&name) {
             let exp = Experiment::read(&file, &[])?;

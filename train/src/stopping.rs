@@ -31,6 +31,9 @@ pub struct StoppingConfig {
     /// Improvement that counts, in units of the score.
     #[serde(default)]
     pub min_delta: f64,
+    /// The score looked at, or `loss`; the one by which states are kept when left out.
+    #[serde(default)]
+    pub by: Option<String>,
 }
 
 /// What has been seen; part of a checkpoint.
@@ -61,7 +64,7 @@ mod tests {
 
     #[test]
     fn training_ends_after_more_than_patience_validations_without_improvement() {
-        let cfg = StoppingConfig { patience: 2, min_delta: 0.01 };
+        let cfg = StoppingConfig { patience: 2, min_delta: 0.01, by: None };
         let mut s = Stopping::default();
         let ends: Vec<bool> =
             [0.5, 0.6, 0.605, 0.6, 0.59].iter().map(|&x| s.observe(&cfg, Mode::Max, x)).collect();
@@ -71,7 +74,7 @@ mod tests {
 
     #[test]
     fn lower_is_better_in_mode_min() {
-        let cfg = StoppingConfig { patience: 0, min_delta: 0.0 };
+        let cfg = StoppingConfig { patience: 0, min_delta: 0.0, by: None };
         let mut s = Stopping::default();
         assert!(!s.observe(&cfg, Mode::Min, 2.0));
         assert!(!s.observe(&cfg, Mode::Min, 1.0));

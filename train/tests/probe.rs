@@ -41,6 +41,7 @@ fn the_loss_of_a_linear_probe_on_embeddings_of_musicfm_falls() {
             view: None,
             number: Number::F32,
             embed: EmbedConfig { pool, ..EmbedConfig::default() },
+            deform: None,
         };
         embed::run(&cfg, &model, &mut |_| (), &AtomicBool::new(false)).unwrap();
         let exp = common::experiment(

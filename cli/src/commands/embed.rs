@@ -77,7 +77,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     }
     let model = Pretrained::open(&args.model, etude_aten::device(&args.device)?)?;
     let Args { layer, pool, window, batch, .. } = args;
-    let cfg = EmbedConfig { layer, pool, window_s: window, batch };
+    let cfg = EmbedConfig { layer, pool, window_s: window, batch, pad: false };
     if args.audio.is_empty() {
         corpus(&args, cfg, &model, ui)
     } else {
@@ -102,7 +102,7 @@ fn corpus(args: &Args, embed: EmbedConfig, model: &Pretrained, ui: &Ui) -> Resul
         _ => bail!("{}: expected a model that takes waves", args.model.display()),
     };
     let number = if args.bf16 { Number::Bf16 } else { Number::F32 };
-    let cfg = CorpusConfig { source, out: args.out.clone(), view, number, embed };
+    let cfg = CorpusConfig { source, out: args.out.clone(), view, number, embed, deform: None };
     let bar = StageBar::new(ui);
     let mut done = None;
     let mut progress = |pace: &embed::Pace| {

@@ -29,6 +29,8 @@ mod resample;
 mod score;
 #[cfg(feature = "data")]
 mod shards;
+#[cfg(all(feature = "data", feature = "torch"))]
+mod study;
 #[cfg(feature = "torch")]
 mod sweep;
 #[cfg(feature = "torch")]
@@ -81,6 +83,9 @@ pub enum Command {
     /// Train and score many experiments, one after the other; what is done is left alone
     #[cfg(feature = "torch")]
     Sweep(sweep::Args),
+    /// A published study in one go: everything it trains and scores, its figures beside the published ones
+    #[cfg(all(feature = "data", feature = "torch"))]
+    Study(study::Args),
     /// The rows of a paper beside the published ones, with confidence intervals
     #[cfg(feature = "torch")]
     Table(table::Args),
@@ -131,6 +136,8 @@ impl Command {
             Command::Embed(args) => embed::run(args, ui),
             #[cfg(feature = "torch")]
             Command::Sweep(args) => sweep::run(args, ui),
+            #[cfg(all(feature = "data", feature = "torch"))]
+            Command::Study(args) => study::run(args, ui),
             #[cfg(feature = "torch")]
             Command::Table(args) => table::run(args, ui),
             #[cfg(feature = "torch")]

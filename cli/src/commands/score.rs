@@ -8,10 +8,10 @@ use std::process::ExitCode;
 /// Arguments of `etude score`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// What the scores are for: tagging
+    /// What the scores are for: tagging, class or key
     #[arg(long, default_value = "tagging")]
     task: String,
-    /// Tensors `scores` and `labels`; tagging: [N, C] each
+    /// Tensors `scores` and `labels`, [N, C] each; class and key: one label a row, names in the metadata `classes`
     file: PathBuf,
 }
 

@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -29,6 +30,26 @@ pub struct CorpusConfig {
     pub number: Number,
     /// How recordings become embeddings.
     pub embed: EmbedConfig,
+    /// What happens to every recording first; nothing when left out.
+    pub deform: Option<Deform>,
+}
+
+/// A change of recordings before they are embedded, such as added noise.
+#[derive(Clone)]
+pub struct Deform {
+    /// Everything it depends on, in words; part of the shard set's identity.
+    pub id: String,
+    /// Changes the wave of the track of this key; a function of key, rate (Hz) and wave alone.
+    pub apply: Change,
+}
+
+/// Changes a wave in place, given the key of its track and its rate, Hz.
+pub type Change = Arc<dyn Fn(&str, u32, &mut [f32]) + Send + Sync>;
+
+impl fmt::Debug for Deform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Deform").field(&self.id).finish()
+    }
 }
 
 /// How far the stage is.
@@ -178,10 +199,16 @@ fn spec(
     model: &Pretrained,
     embedder: &Embedder,
 ) -> Result<Spec> {
-    let about = serde_json::json!({
+    let mut about = serde_json::json!({
         "model": model.digest, "layer": embedder.layer(), "window": embedder.window,
         "pool": cfg.embed.pool, "batch": cfg.embed.batch, "source": source.spec(),
     });
+    if cfg.embed.pad {
+        about["pad"] = true.into();
+    }
+    if let Some(deform) = &cfg.deform {
+        about["deform"] = deform.id.as_str().into();
+    }
     let from = source.spec();
     Ok(Spec {
         corpus: from.corpus.clone(),
@@ -273,9 +300,12 @@ fn write(
     unit.refused.iter().for_each(|r| file.refuse(r.clone()));
     for group in groups(unit, embedder) {
         let mut waves = Vec::with_capacity(group.len());
-        for (number, _, samples) in group {
+        for (number, labels, samples) in group {
             let mut wave = vec![0.0; *samples];
             reader.read(*number, 0, &mut wave)?;
+            if let Some(deform) = &cfg.deform {
+                (deform.apply)(&labels.key, embedder.rate(), &mut wave);
+            }
             waves.push(wave);
         }
         for ((_, labels, _), made) in group.iter().zip(embed(embedder, &waves)?) {

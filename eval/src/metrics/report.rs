@@ -18,6 +18,8 @@ pub struct Line {
     pub f1: f64,
     /// Truths.
     pub support: u64,
+    /// Answers that are not true.
+    pub wrong: u64,
 }
 
 /// The whole table.
@@ -121,6 +123,7 @@ impl Counts {
             recall: ratio(self.hits, self.truths),
             f1: ratio(2 * self.hits, self.answers + self.truths),
             support: self.truths,
+            wrong: self.answers - self.hits,
         }
     }
 }
@@ -165,7 +168,10 @@ mod tests {
     #[test]
     fn one_hit_one_miss_and_one_false_alarm_are_one_half_each() {
         let report = report(&[true, true, false], &[true, false, true], 1).unwrap();
-        assert_eq!(report.micro_avg, Line { precision: 0.5, recall: 0.5, f1: 0.5, support: 2 });
+        assert_eq!(
+            report.micro_avg,
+            Line { precision: 0.5, recall: 0.5, f1: 0.5, support: 2, wrong: 1 }
+        );
     }
 
     #[test]

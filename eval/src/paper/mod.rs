@@ -4,6 +4,7 @@
 
 mod chart;
 mod html;
+pub mod study;
 mod text;
 
 use crate::bootstrap::{Bootstrap, Groups, Interval, Sorted, interval, paired_p};
@@ -255,6 +256,7 @@ fn row(entry: &Entry, how: Bootstrap) -> Result<(Row, Vec<Ranking>)> {
         average_precision: r.average_precision,
         chance: r.positives as f64 / tracks as f64,
         positives: r.positives,
+        ..ClassScores::default()
     });
     row.scores = Some(RowScores {
         tracks,

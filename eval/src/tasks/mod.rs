@@ -1,3 +1,5 @@
 //! One task a file.
 
+pub mod class;
+pub mod key;
 pub mod tagging;

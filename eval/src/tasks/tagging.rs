@@ -16,21 +16,37 @@ pub const ROC_AUC: &str = "ROC-AUC";
 /// Name of the macro mean of the average precisions.
 pub const MAP: &str = "mAP";
 
-/// Tagging has no settings.
+/// Settings.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TaggingConfig {}
+pub struct TaggingConfig {
+    /// What is averaged over the windows of a track.
+    #[serde(default)]
+    pub average: Average,
+}
+
+/// What is averaged over the windows of a track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Average {
+    /// Probabilities.
+    #[default]
+    Probabilities,
+    /// Logits, before the sigmoid: what the transfer study does with its transformer.
+    Logits,
+}
 
 /// Tagging with the classes of one vocabulary.
 #[derive(Debug, Clone)]
 pub struct Tagging {
     classes: Vec<String>,
+    average: Average,
 }
 
 impl Tagging {
     /// # Errors
     /// [`Error::Misfit`] when the vocabulary is empty.
-    pub fn new(vocab: &Vocab) -> Result<Self> {
+    pub fn new(cfg: &TaggingConfig, vocab: &Vocab) -> Result<Self> {
         if vocab.is_empty() {
             return Err(Error::Misfit {
                 place: format!("vocabulary {}", vocab.id),
@@ -38,7 +54,7 @@ impl Tagging {
                 got: "none".to_owned(),
             });
         }
-        Ok(Self { classes: vocab.classes.clone() })
+        Ok(Self { classes: vocab.classes.clone(), average: cfg.average })
     }
 }
 
@@ -63,9 +79,20 @@ impl Task for Tagging {
         Ok(logits.f_binary_cross_entropy_with_logits(target, none, none, Reduction::Mean)?)
     }
 
-    /// Probabilities, in float32.
+    /// Probabilities, or the logits where these are averaged, in float32.
     fn activate(&self, logits: &Tensor) -> Result<Tensor> {
-        Ok(logits.f_to_kind(Kind::Float)?.f_sigmoid()?)
+        let logits = logits.f_to_kind(Kind::Float)?;
+        Ok(match self.average {
+            Average::Probabilities => logits.f_sigmoid()?,
+            Average::Logits => logits,
+        })
+    }
+
+    /// Mean logits to probabilities.
+    fn settle(&self, mean: &mut [f32]) {
+        if self.average == Average::Logits {
+            mean.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()));
+        }
     }
 
     fn scorer(&self) -> Box<dyn Scorer> {
@@ -78,6 +105,10 @@ impl Task for Tagging {
 
     fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    fn row(&self, target: &Target) -> Result<Vec<bool>> {
+        labels(target, self.classes.len())
     }
 }
 
@@ -123,6 +154,7 @@ fn scores(scores: &[f32], labels: &[bool], classes: &[String]) -> Result<Scores>
             average_precision: c.average_precision,
             chance: c.positives as f64 / n as f64,
             positives: c.positives,
+            ..ClassScores::default()
         })
         .collect();
     let ranked = per_class.iter().filter(|c| c.average_precision.is_some()).map(|c| c.chance);
@@ -141,7 +173,7 @@ fn scores(scores: &[f32], labels: &[bool], classes: &[String]) -> Result<Scores>
 }
 
 /// One row of the target.
-pub(crate) fn labels(target: &Target, classes: usize) -> Result<Vec<bool>> {
+fn labels(target: &Target, classes: usize) -> Result<Vec<bool>> {
     let Target::Tags(tags) = target else {
         return Err(Error::Misfit {
             place: "view".to_owned(),
@@ -171,7 +203,8 @@ mod tests {
 
     fn task() -> Tagging {
         let classes = ["guitar", "slow", "never"].map(str::to_owned).to_vec();
-        Tagging::new(&Vocab { id: "t".into(), classes, order: "published".into() }).unwrap()
+        let cfg = TaggingConfig::default();
+        Tagging::new(&cfg, &Vocab { id: "t".into(), classes, order: "published".into() }).unwrap()
     }
 
     fn inputs() -> Inputs {
@@ -199,6 +232,17 @@ mod tests {
         let target = Tensor::from_slice(&[1f32, 0.0, 0.0]).view([1, 3]);
         let loss = task().loss(&logits, &target).unwrap().double_value(&[]);
         assert!((loss - std::f64::consts::LN_2).abs() < 1e-7);
+    }
+
+    #[test]
+    fn averaged_logits_become_probabilities_at_the_end() {
+        let vocab = Vocab { id: "t".into(), classes: vec!["a".into()], order: "published".into() };
+        let task = Tagging::new(&TaggingConfig { average: Average::Logits }, &vocab).unwrap();
+        let x = Tensor::from_slice(&[2f32]);
+        assert_eq!(task.activate(&x).unwrap().double_value(&[0]), 2.0);
+        let mut mean = [0.0, 2.0];
+        task.settle(&mut mean);
+        assert!(mean[0] == 0.5 && (f64::from(mean[1]) - 1.0 / (1.0 + (-2f64).exp())).abs() < 1e-7);
     }
 
     #[test]

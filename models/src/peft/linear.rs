@@ -54,16 +54,29 @@ impl Linear {
     /// Weight `[out, in]` and bias `[out]`.
     pub fn new(vs: &Scope, site: Site) -> Result<Self> {
         let bias = vs.param("bias", &[site.out], Init::fan_in(site.inp), site.role, Term::Bias)?;
-        Self::build(vs, site, &[site.out, site.inp], Some(bias))
+        Self::build(vs, site, &[site.out, site.inp], Init::fan_in(site.inp), Some(bias))
+    }
+
+    /// As [`Linear::new`], with the weight uniform in `+-sqrt(6 / (in + out))` and the bias zero.
+    pub fn glorot(vs: &Scope, site: Site) -> Result<Self> {
+        let bias = vs.param("bias", &[site.out], Init::Const(0.0), site.role, Term::Bias)?;
+        let bound = (6.0 / (site.inp + site.out).max(1) as f64).sqrt();
+        Self::build(vs, site, &[site.out, site.inp], Init::Uniform(bound), Some(bias))
     }
 
     /// A kernel-1 convolution without bias: weight `[out, in, 1]`, applied over the last axis all the same.
     pub fn pointwise(vs: &Scope, site: Site) -> Result<Self> {
-        Self::build(vs, site, &[site.out, site.inp, 1], None)
+        Self::build(vs, site, &[site.out, site.inp, 1], Init::fan_in(site.inp), None)
     }
 
-    fn build(vs: &Scope, site: Site, shape: &[i64], bias: Option<Tensor>) -> Result<Self> {
-        let weight = vs.param("weight", shape, Init::fan_in(site.inp), site.role, Term::Weight)?;
+    fn build(
+        vs: &Scope,
+        site: Site,
+        shape: &[i64],
+        init: Init,
+        bias: Option<Tensor>,
+    ) -> Result<Self> {
+        let weight = vs.param("weight", shape, init, site.role, Term::Weight)?;
         let (name, role) = (vs.name(""), site.role);
         Ok(Self { name, role, base: Base { weight, bias }, delta: vs.linear(&site)? })
     }

@@ -8,6 +8,7 @@ use crate::kept;
 use crate::log::{Log, Row, Timing, wall};
 use crate::schedule::Watch;
 use crate::setup::Setup;
+use crate::stopping::Mode;
 use etude_manifests::Split;
 use etude_shards::Loader;
 use std::collections::BTreeMap;
@@ -29,11 +30,16 @@ impl Trainer<'_> {
         let Some(scores) = objective.validate(model, loader, &mut progress)? else {
             return Ok(());
         };
-        let by = &self.exp.trainer.keep.by;
-        let score = *scores.get(by).ok_or_else(|| Error::NoScore {
-            name: by.clone(),
-            known: scores.keys().cloned().collect::<Vec<_>>().join(", "),
-        })?;
+        let named = |by: &String| {
+            scores.get(by).copied().ok_or_else(|| Error::NoScore {
+                name: by.clone(),
+                known: scores.keys().cloned().collect::<Vec<_>>().join(", "),
+            })
+        };
+        let keep = &self.exp.trainer.keep;
+        let stop_by =
+            self.exp.trainer.stop.as_ref().and_then(|s| s.by.as_ref()).unwrap_or(&keep.by);
+        let (score, watched) = (named(&keep.by)?, named(stop_by)?);
         let place = self.keep(score, &scores)?;
         if self.schedule.watches() == Some(Watch::ValidLoss) {
             self.schedule.observe(scores.get(LOSS).copied().unwrap_or(f64::NAN));
@@ -50,11 +56,12 @@ impl Trainer<'_> {
         };
         let (step, epoch, best) = (self.state.step, self.epoch(), place == Some(0));
         self.push(Row::Valid { step, epoch, scores, best, timing }, log)?;
+        let mode = if stop_by == LOSS { Mode::Min } else { Mode::Max };
         if let Some(cfg) = &self.exp.trainer.stop
-            && self.state.stopping.observe(cfg, self.exp.trainer.keep.mode, score)
+            && self.state.stopping.observe(cfg, mode, watched)
         {
             self.state.ended = Some(Ending::EarlyStop);
-            let text = format!("no better {by} in {} validations", self.state.stopping.bad);
+            let text = format!("no better {stop_by} in {} validations", self.state.stopping.bad);
             self.push(event(step, "early_stop", text), log)?;
         }
         self.save()

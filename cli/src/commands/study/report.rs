@@ -1,0 +1,207 @@
+//! What a study has so far, as figures, one page, CSV and text in its folder below the runs.
+
+use super::work::read_json;
+use crate::commands::audio::write_whole;
+use anyhow::{Context, Result};
+use etude_eval::paper::study::{
+    Drawn, LIMITED_COLUMNS, Limited as LimitedFigures, LimitedCell, LimitedTask, Published,
+    TRANSFER_COLUMNS, Transfer as TransferFigures, TransferCell, evaluation_text, limited,
+    read_published, transfer,
+};
+use etude_eval::read_predictions;
+use etude_manifests::{Split, read_tracks, read_view};
+use etude_train::study::{Limited, Place, Study, StudyConfig, Transfer};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+/// What was written.
+pub struct Report {
+    /// Tables for the terminal, and where the figures are.
+    pub text: String,
+    /// The files.
+    pub files: Vec<PathBuf>,
+}
+
+/// Draws what there is.
+pub fn write(study: &Study, place: &Place) -> Result<Report> {
+    let folder = place.runs.join(&study.name);
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let (drawn, mut files, notes) = match &study.config {
+        StudyConfig::Limited(cfg) => {
+            let figures = limited_figures(study, cfg, place)?;
+            (limited(&figures), Vec::new(), Vec::new())
+        }
+        StudyConfig::Transfer(cfg) => {
+            let (files, notes) = reports(study, cfg, place, &folder)?;
+            (transfer(&transfer_figures(study, cfg, place)?), files, notes)
+        }
+    };
+    let Drawn { figures, page, csv, text } = drawn;
+    let mut named: Vec<(String, &str)> = vec![
+        ("report.html".to_owned(), &page),
+        ("scores.csv".to_owned(), &csv),
+        ("tables.txt".to_owned(), &text),
+    ];
+    named.extend(figures.iter().map(|(name, svg)| (format!("figures/{name}"), svg.as_str())));
+    for (name, text) in named {
+        let path = folder.join(name);
+        put(&path, text)?;
+        files.push(path);
+    }
+    let mut told = text;
+    for note in notes {
+        told += &format!("no report: {note}\n");
+    }
+    told += &format!("figures  {}\n", folder.join("report.html").display());
+    Ok(Report { text: told, files })
+}
+
+fn put(path: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    write_whole(path, |part| Ok(std::fs::write(part, text)?))
+}
+
+fn published(study: &Study, file: Option<&PathBuf>, columns: &[&str]) -> Result<Published> {
+    match file {
+        Some(file) => Ok(read_published(&study.beside(file), columns)?),
+        None => Ok(Published::default()),
+    }
+}
+
+/// Scores of a file that `etude eval` writes; none when it is not there.
+fn scores(path: &Path) -> Result<BTreeMap<String, f64>> {
+    if !path.is_file() {
+        return Ok(BTreeMap::new());
+    }
+    let place = || format!("cannot read {}", path.display());
+    serde_json::from_value(read_json(path)?["summary"].take()).with_context(place)
+}
+
+fn limited_figures(study: &Study, cfg: &Limited, place: &Place) -> Result<LimitedFigures> {
+    let rows = cfg.rows(study, place);
+    let mut conditions = vec!["clean".to_owned()];
+    if cfg.tasks.iter().any(|t| t.deformed) {
+        conditions.extend(cfg.deformations.keys().cloned());
+    }
+    let (mut cells, mut done) = (Vec::new(), 0);
+    for row in &rows {
+        for condition in &conditions {
+            let name = match condition.as_str() {
+                "clean" => "scores.test.json".to_owned(),
+                other => format!("scores.test.{other}.json"),
+            };
+            let found = scores(&row.run.join(name))?;
+            done += usize::from(condition == "clean" && !found.is_empty());
+            cells.extend(found.into_iter().map(|(score, value)| LimitedCell {
+                task: row.task.clone(),
+                model: row.model.clone(),
+                size: row.size.to_string(),
+                probe: row.probe.clone(),
+                condition: condition.clone(),
+                seed: row.seed,
+                score,
+                value,
+            }));
+        }
+    }
+    let tasks =
+        cfg.tasks.iter().map(|t| LimitedTask { name: t.name.clone(), scores: t.scores.clone() });
+    Ok(LimitedFigures {
+        name: study.name.clone(),
+        models: cfg.models.iter().map(|m| m.name.clone()).collect(),
+        sizes: minutes(study, cfg, place)?,
+        tasks: tasks.collect(),
+        probes: cfg.probes.iter().map(|p| p.name.clone()).collect(),
+        conditions,
+        cells,
+        published: published(study, cfg.published.as_ref(), &LIMITED_COLUMNS)?,
+        done: (done, rows.len()),
+    })
+}
+
+/// Minutes of music in the training split of every subset.
+fn minutes(study: &Study, cfg: &Limited, place: &Place) -> Result<Vec<(String, f64)>> {
+    let data = study.data_dir(place)?;
+    let mut seconds: BTreeMap<String, HashMap<String, f64>> = BTreeMap::new();
+    let mut sizes = Vec::new();
+    for &size in &cfg.subsets.sizes {
+        let Some(name) = cfg.view(size) else {
+            sizes.push((size.to_string(), 0.0));
+            continue;
+        };
+        let view = read_view(&data.join("manifests").join(format!("{name}.parquet")))?;
+        if !seconds.contains_key(&view.corpus) {
+            let path = data.join("manifests").join(format!("{}.tracks.parquet", view.corpus));
+            let known = read_tracks(&path)?;
+            let known = known.into_iter().filter_map(|t| Some((t.key, t.facts.duration_s?)));
+            seconds.insert(view.corpus.clone(), known.collect());
+        }
+        let known = &seconds[&view.corpus];
+        let total: f64 = view.only(Split::Train).filter_map(|e| known.get(&e.track)).sum();
+        sizes.push((size.to_string(), total / 60.0));
+    }
+    Ok(sizes)
+}
+
+fn transfer_figures(study: &Study, cfg: &Transfer, place: &Place) -> Result<TransferFigures> {
+    let rows = cfg.rows(study, place);
+    let (mut cells, mut done) = (Vec::new(), 0);
+    for row in &rows {
+        let found = scores(&row.run.join("scores.test.json"))?;
+        done += usize::from(!found.is_empty());
+        let kind = match (&row.source, row.frozen) {
+            (None, _) => "scratch",
+            (Some(_), false) => "full",
+            (Some(_), true) => "last",
+        };
+        cells.extend(found.into_iter().map(|(score, value)| TransferCell {
+            target: row.target.clone(),
+            model: row.model.clone(),
+            source: row.source.clone().unwrap_or_else(|| row.target.clone()),
+            kind,
+            seed: row.seed,
+            score,
+            value,
+        }));
+    }
+    Ok(TransferFigures {
+        name: study.name.clone(),
+        models: cfg.models.clone(),
+        corpora: cfg.corpora.iter().map(|c| c.name.clone()).collect(),
+        cells,
+        published: published(study, cfg.published.as_ref(), &TRANSFER_COLUMNS)?,
+        done: (done, rows.len()),
+    })
+}
+
+/// The published report of every row that is scored, `evaluation/<seed>/<dataset>/<model>.txt`; and why some have none.
+fn reports(
+    study: &Study,
+    cfg: &Transfer,
+    place: &Place,
+    folder: &Path,
+) -> Result<(Vec<PathBuf>, Vec<String>)> {
+    let (mut files, mut notes) = (Vec::new(), Vec::new());
+    for row in cfg.rows(study, place) {
+        let path = row.run.join("predictions.test.safetensors");
+        if !path.is_file() {
+            continue;
+        }
+        let numbered = cfg.corpora.iter().any(|c| c.name == row.target && c.numbered);
+        let predictions = read_predictions(&path)?;
+        match evaluation_text(&row.name(), &row.target, &predictions, numbered) {
+            Ok(text) => {
+                let below = format!("evaluation/{}/{}/{}.txt", row.seed, row.target, row.name());
+                put(&folder.join(&below), &text)?;
+                files.push(folder.join(below));
+            }
+            Err(why) => notes.push(format!("{}/{}: {why}", row.target, row.name())),
+        }
+    }
+    notes.dedup();
+    Ok((files, notes))
+}

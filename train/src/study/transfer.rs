@@ -1,0 +1,214 @@
+//! The cross-cultural transfer study: each model trained on each corpus, then carried to every other one.
+//!
+//! The study of pxaris/ccml. `<model>` learns a corpus from the seed; `<model>_from_<source>` starts from
+//! the network of another corpus and trains all of it, `<model>_from_<source>_f` only the last layer. Every row of a target
+//! is the target's own file with three keys changed: `model.weights`, `tuning`, `model.frozen_stats`.
+
+use super::needed::Needed;
+use super::{Place, Recipe, Step, Study, Work, path_set, push, set};
+use crate::error::Result;
+use etude_models::FrozenStats;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Section `[study]` of kind `transfer`. Experiments are `<folder>/<corpus>/<model>.toml`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// Names of the models: files in the folder of every corpus.
+    pub models: Vec<String>,
+    /// The corpora, in the order of the figures.
+    pub corpora: Vec<Source>,
+    /// One row each.
+    pub seeds: Vec<u64>,
+    /// Folder of the experiments, below that of the study file.
+    #[serde(default)]
+    pub folder: PathBuf,
+    /// Whose learning rates: those of the files, or the published ones.
+    #[serde(default)]
+    pub schedule: Regime,
+    /// What the frozen network does while only the last layer trains; published: `batch`.
+    #[serde(default = "batch")]
+    pub frozen_stats: FrozenStats,
+    /// Published scores, a CSV file beside the study's.
+    #[serde(default)]
+    pub published: Option<PathBuf>,
+}
+
+fn batch() -> FrozenStats {
+    FrozenStats::Batch
+}
+
+/// A corpus of the study.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Folder of its experiments, and its name in rows.
+    pub name: String,
+    /// Whether the published report numbers its tags instead of naming them.
+    #[serde(default)]
+    pub numbered: bool,
+}
+
+/// Whose learning rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Regime {
+    /// Those of the files: stages, warm-up and decay as the publications describe them.
+    #[default]
+    Intended,
+    /// Those the published code comes to: its stage counter never moves and its warm-up overwrites itself, so the first
+    /// optimizer runs at a constant rate throughout.
+    Published,
+}
+
+/// A row of the study, for figures and reports.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransferRow {
+    /// Backbone file.
+    pub model: String,
+    /// Corpus it is scored on.
+    pub target: String,
+    /// Corpus it comes from; `None` for one that started from the seed.
+    pub source: Option<String>,
+    /// Whether only the last layer was trained.
+    pub frozen: bool,
+    /// Seed.
+    pub seed: u64,
+    /// The run.
+    pub run: PathBuf,
+}
+
+impl TransferRow {
+    /// `vggish_from_fma_f`.
+    pub fn name(&self) -> String {
+        match (&self.source, self.frozen) {
+            (None, _) => self.model.clone(),
+            (Some(source), false) => format!("{}_from_{source}", self.model),
+            (Some(source), true) => format!("{}_from_{source}_f", self.model),
+        }
+    }
+}
+
+impl Transfer {
+    /// Every row, corpus by corpus.
+    pub fn rows(&self, study: &Study, place: &Place) -> Vec<TransferRow> {
+        let mut rows = Vec::new();
+        for &seed in place.seeds.as_ref().unwrap_or(&self.seeds) {
+            for target in &self.corpora {
+                for model in &self.models {
+                    let others = self.corpora.iter().filter(|c| c.name != target.name);
+                    let mut kinds = vec![(None, false)];
+                    kinds.extend(others.flat_map(|c| [false, true].map(|f| (Some(&c.name), f))));
+                    for (source, frozen) in kinds {
+                        let mut row = TransferRow {
+                            model: model.clone(),
+                            target: target.name.clone(),
+                            source: source.cloned(),
+                            frozen,
+                            seed,
+                            run: PathBuf::new(),
+                        };
+                        let folder = place.runs.join(&study.name).join(&target.name);
+                        row.run = folder.join(row.name()).join(seed.to_string());
+                        rows.push(row);
+                    }
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// First every network from the seed, with its model folder, then every row that starts from one.
+pub(super) fn plan(study: &Study, cfg: &Transfer, place: &Place) -> Result<Vec<Step>> {
+    check(study, cfg)?;
+    let (mut plan, mut networks) = (Vec::new(), BTreeMap::new());
+    let (rows, mut needed) = (cfg.rows(study, place), Needed::default());
+    let (scratch, moved): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| r.source.is_none());
+    for row in scratch {
+        let recipe = recipe(study, cfg, place, &row, None)?;
+        let data = recipe.experiment()?.data;
+        if let Some(view) = needed.view(&data.dir, &data.view)? {
+            let ending = data.shards.strip_prefix(&format!("{}-", view.corpus));
+            needed.shards(&data.dir, &view.corpus, ending.unwrap_or(&data.shards));
+        }
+        let (run, out) = (row.run.clone(), row.run.join("model"));
+        let name = format!("{}/{}/{}", row.target, row.name(), row.seed);
+        let sort = format!("{} on {}", row.model, row.target);
+        let work = Work::Train { recipe: recipe.clone(), run: run.clone(), scored: true };
+        let trained = push(&mut plan, name.clone(), sort, Vec::new(), work);
+        let work = Work::Network { recipe, run: Some(run), out: out.clone() };
+        let at = push(&mut plan, format!("{name} network"), "network".into(), vec![trained], work);
+        networks.insert((row.model, row.target, row.seed), (at, out));
+    }
+    needed.check(study)?;
+    for row in moved {
+        let Some(source) = row.source.clone() else { continue };
+        let Some((at, network)) = networks.get(&(row.model.clone(), source, row.seed)) else {
+            continue;
+        };
+        let recipe = recipe(study, cfg, place, &row, Some(network))?;
+        let name = format!("{}/{}/{}", row.target, row.name(), row.seed);
+        let part = if row.frozen { " last layer" } else { "" };
+        let sort = format!("{} on {}{part}", row.model, row.target);
+        let work = Work::Train { recipe, run: row.run, scored: true };
+        push(&mut plan, name, sort, vec![*at], work);
+    }
+    Ok(plan)
+}
+
+/// A row's experiment: the target's file, and what differs from it.
+fn recipe(
+    study: &Study,
+    cfg: &Transfer,
+    place: &Place,
+    row: &TransferRow,
+    network: Option<&Path>,
+) -> Result<Recipe> {
+    let folder = study.beside(&cfg.folder).join(&row.target);
+    let file = folder.join(format!("{}.toml", row.model));
+    if !file.is_file() {
+        let text = format!(
+            "no experiment {}: each model of a transfer study has a file in the folder of each corpus",
+            file.display()
+        );
+        return study.refuse(text);
+    }
+    let mut sets = vec![set("run.seed", row.seed as i64)];
+    if cfg.schedule == Regime::Published {
+        sets.push("optim.schedule={ kind = \"constant\" }".to_owned());
+    }
+    if row.frozen {
+        sets.push("tuning={ method = \"probe\" }".to_owned());
+        let stats = match cfg.frozen_stats {
+            FrozenStats::Batch => "batch",
+            FrozenStats::Running => "running",
+        };
+        sets.push(set("model.frozen_stats", stats));
+    }
+    sets.extend(place.sets.iter().cloned());
+    let mut recipe = Recipe { file, sets, embedding: None };
+    recipe.experiment()?;
+    recipe.sets.extend(network.map(|dir| path_set("model.weights", dir)));
+    Ok(recipe)
+}
+
+fn check(study: &Study, cfg: &Transfer) -> Result<()> {
+    if cfg.models.is_empty() || cfg.corpora.len() < 2 || cfg.seeds.is_empty() {
+        let text = format!(
+            "study: expected at least one model, two corpora and one seed, got {}, {} and {}",
+            cfg.models.len(),
+            cfg.corpora.len(),
+            cfg.seeds.len()
+        );
+        return study.refuse(text);
+    }
+    let mut names: Vec<&str> = cfg.corpora.iter().map(|c| c.name.as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => study.refuse(format!("study.corpora: {} is there twice", pair[0])),
+        None => Ok(()),
+    }
+}
