@@ -28,7 +28,7 @@ RATED  := $(if $(RATE),--set shards.rate=$(RATE))
 SEEDED := $(if $(SEED),--set run.seed=$(SEED))
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo ingest shards train eval inspect table doctor test test-data lint fmt doc bench torture ci
+.PHONY: help build demo ingest shards train eval inspect table study-demo doctor test test-data lint fmt doc bench torture ci
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,14 @@ inspect: build ## show what is in the manifest of CORPUS
 
 table: build ## our rows beside the published ones of PAPER (default: CORPUS)
 	@$(ETUDE) table $(or $(PAPER),$(CORPUS)) $(ARGS)
+
+study-demo: build ## both studies in small on the demo corpora, with their figures
+	@$(ETUDE) demo --out data/raw/demo
+	@$(ETUDE) demo --culture modal --out data/raw/demo_modal
+	@for corpus in demo demo_modal; do \
+	  $(ETUDE) ingest configs/data/$$corpus.toml && $(ETUDE) shards configs/data/$$corpus.toml || exit; done
+	@$(ETUDE) study limited --config configs/demo/study_limited.toml $(ARGS)
+	@$(ETUDE) study transfer --config configs/demo/study_transfer.toml $(ARGS)
 
 doctor: build ## what works on this machine, and what to do about what does not
 	@$(ETUDE) doctor

@@ -5,7 +5,9 @@
 mod common;
 
 use common::{Place, assert_fails};
+use etude_manifests::{Split, read_view, write_view};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -88,10 +90,11 @@ fn write(path: &Path, text: &str) {
 /// A small corpus with its limited views, and a limited-data study on it.
 fn limited(dir: &Path) -> Place {
     let place = Place::new(dir, 40, 4.0);
-    let config = std::fs::read_to_string(dir.join("demo.toml")).unwrap();
-    let limited = "[limited]\nview = \"demo\"\nclips = [1]\n";
-    write(&dir.join("demo.toml"), &format!("{config}{limited}"));
     place.done(&["ingest", "demo.toml"]);
+    let manifests = dir.join("data/manifests");
+    let view = read_view(&manifests.join("demo.parquet")).unwrap();
+    let few: HashSet<&str> = view.only(Split::Train).take(6).map(|e| e.key.as_str()).collect();
+    write_view(&manifests, &view.listed("demo_limited_1", Split::Train, &few)).unwrap();
     let configs = dir.join("configs/limited");
     write(&configs.join("study.toml"), LIMITED);
     write(&configs.join("vggish.toml"), TRAIN);
@@ -114,7 +117,10 @@ fn a_limited_data_study_runs_to_its_figures_and_survives_being_killed() {
     let dir = tmp.path();
     let place = limited(dir);
     let out = place.run(&["study", "limited"]);
-    assert_fails(&out, &["shards demo-16k", "etude shards configs/data/demo.toml --set shards.rate=16000"]);
+    assert_fails(
+        &out,
+        &["shards demo-16k", "etude shards configs/data/demo.toml --set shards.rate=16000"],
+    );
     place.done(&["shards", "demo.toml"]);
 
     let only = states(&place.done(&["--json", "study", "limited", "--only", "vggish_0_slp"]));
@@ -140,7 +146,9 @@ fn a_limited_data_study_runs_to_its_figures_and_survives_being_killed() {
     assert!(csv.lines().any(|l| l.starts_with("tagging,vggish,full,") && l.ends_with(",0.8976")));
     for name in ["tagging_ROC-AUC", "tagging_ROC-AUC_published", "tagging_mAP"] {
         let svg = std::fs::read_to_string(folder.join(format!("figures/{name}.svg"))).unwrap();
-        assert!(svg.starts_with("<svg xmlns=") && svg.contains("<polyline") && !svg.contains("NaN"));
+        assert!(
+            svg.starts_with("<svg xmlns=") && svg.contains("<polyline") && !svg.contains("NaN")
+        );
     }
     let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
     assert!(page.contains("6 of 6 probes scored") && page.matches("<svg").count() == 3);
@@ -154,7 +162,7 @@ fn a_limited_data_study_runs_to_its_figures_and_survives_being_killed() {
     std::fs::remove_dir_all(dir.join("runs")).unwrap();
     for entry in std::fs::read_dir(dir.join("data/shards")).unwrap() {
         let path = entry.unwrap().path();
-        if path.file_name().unwrap() != "demo-16k" {
+        if path.is_dir() && path.file_name().unwrap() != "demo-16k" {
             std::fs::remove_dir_all(path).unwrap();
         }
     }
@@ -240,9 +248,10 @@ fn what_is_wrong_with_a_study_is_said_before_it_begins() {
         assert_fails(&place.run(&["study", "limited"]), words);
     }
     write(&study, LIMITED);
-    assert_fails(&place.run(&["study", "transfer", "--config", "configs/limited/study.toml"]), &[
-        "expected a study of kind Transfer",
-    ]);
+    assert_fails(
+        &place.run(&["study", "transfer", "--config", "configs/limited/study.toml"]),
+        &["expected a study of kind Transfer"],
+    );
     assert_fails(&place.run(&["study", "limited", "--only", "muscinn"]), &["no step of that name"]);
     write(&dir.join("configs/limited/tagging.toml"), &PROBE.replace("\"demo\"", "\"nowhere\""));
     assert_fails(&place.run(&["study", "limited"]), &["view nowhere"]);

@@ -130,6 +130,12 @@ fn check_schedule(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
                 ),
             );
         }
+        ScheduleConfig::EpochDecay(d) => {
+            no(d.warmup > 0, format!("{place}.warmup: expected at least 1, got 0"));
+            no(d.every > 0, format!("{place}.every: expected at least 1, got 0"));
+            let inside = d.factor > 0.0 && d.factor <= 1.0;
+            no(inside, format!("{place}.factor: expected above 0, at most 1, got {}", d.factor));
+        }
         ScheduleConfig::Staged(s) => {
             no(!s.stages.is_empty(), format!("{place}.stages: expected at least one"));
             let rising = s.stages.windows(2).all(|w| w[0].from_epoch < w[1].from_epoch);

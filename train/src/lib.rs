@@ -48,7 +48,8 @@ pub use rows::paper_rows;
 pub use run_dir::RunDir;
 pub use same::same_experiment;
 pub use schedule::{
-    Constant, Decay, Plateau, Schedule, ScheduleConfig, ScheduleState, Stage, Staged, Watch,
+    Constant, Decay, EpochDecay, Plateau, Schedule, ScheduleConfig, ScheduleState, Stage, Staged,
+    Watch,
 };
 pub use stopping::{Mode, Stopping, StoppingConfig};
 pub use trainer::{Outcome, resume, run};

@@ -4,6 +4,7 @@
 //! `constant`: lr. `linear`: from lr down to `lr_min` at s = M. `cosine`:
 //! `lr_min + (lr - lr_min) (1 + cos(pi s / M)) / 2` for s < M; both stay at `lr_min` afterwards.
 //! `plateau`: lr is multiplied by `factor` when the watched value has not fallen for more than `patience` epochs.
+//! `epoch_decay`: up to lr in jumps, later multiplied by `factor` with every epoch.
 //! `staged`: another optimizer from a given epoch on; the rate is constant inside a stage.
 
 use crate::optim::Rule;
@@ -22,6 +23,8 @@ pub enum ScheduleConfig {
     Cosine(Decay),
     /// Down when nothing improves.
     Plateau(Plateau),
+    /// Down with every epoch, after a warm-up in jumps.
+    EpochDecay(EpochDecay),
     /// One optimizer after the other.
     Staged(Staged),
 }
@@ -66,6 +69,39 @@ pub struct Plateau {
     /// The rate never falls below.
     #[serde(default)]
     pub lr_min: f64,
+}
+
+/// The audio spectrogram transformer's own: the rate climbs in jumps, stays, and falls by a factor with every epoch.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochDecay {
+    /// W, steps.
+    pub warmup: u64,
+    /// Steps from jump to jump.
+    pub every: u64,
+    /// Multiplies the rate with every epoch.
+    pub factor: f64,
+    /// First epoch with a lower rate, from 0.
+    pub from_epoch: u64,
+    /// What published code comes to that sets the rate anew at every step: lr, but for lr g / W at each jump.
+    #[serde(default)]
+    pub overwritten: bool,
+}
+
+impl EpochDecay {
+    fn at(&self, lr: f64, step: u64, epoch: u64) -> f64 {
+        let share = |steps: u64| steps.min(self.warmup) as f64 / self.warmup as f64;
+        if self.overwritten {
+            let jump = step > 0 && step <= self.warmup && step.is_multiple_of(self.every);
+            return if jump { lr * share(step) } else { lr };
+        }
+        let risen = match step < self.warmup {
+            true => lr * share((step / self.every + 1) * self.every),
+            false => lr,
+        };
+        let falls = (epoch + 1).saturating_sub(self.from_epoch);
+        risen * self.factor.powi(falls.min(i32::MAX as u64) as i32)
+    }
 }
 
 /// What a plateau is a plateau of.
@@ -161,6 +197,7 @@ impl Schedule {
             ScheduleConfig::Cosine(d) => self
                 .decay(d, step, |x, lr| d.lr_min + 0.5 * (lr - d.lr_min) * (1.0 + (PI * x).cos())),
             ScheduleConfig::Plateau(p) => (self.lr * self.state.scale).max(p.lr_min),
+            ScheduleConfig::EpochDecay(d) => d.at(self.lr, step, epoch),
             ScheduleConfig::Staged(s) => self.stage(epoch).map_or(self.lr, |n| s.stages[n].lr),
         }
     }
@@ -292,5 +329,29 @@ mod tests {
         assert_eq!((s.stage(79), s.stage(80), s.stage(100)), (None, Some(0), Some(1)));
         assert_eq!((s.at(0, 79), s.at(0, 80), s.at(0, 99)), (1e-4, 1e-3, 1e-3));
         assert_eq!(s.at(0, 500), 1e-4);
+    }
+
+    #[test]
+    fn the_transformers_rate_climbs_in_jumps_and_falls_with_every_epoch() {
+        let cfg =
+            EpochDecay { warmup: 1000, every: 50, factor: 0.85, from_epoch: 5, overwritten: false };
+        let of = |cfg: &EpochDecay, step, epoch| {
+            Schedule::new(&ScheduleConfig::EpochDecay(cfg.clone()), 1e-5, 9).at(step, epoch) / 1e-5
+        };
+        let at = |step, epoch| of(&cfg, step, epoch);
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
+        for (step, share) in
+            [(0, 0.05), (49, 0.05), (50, 0.1), (949, 0.95), (950, 1.0), (2000, 1.0)]
+        {
+            near(at(step, 0), share);
+        }
+        near(at(2000, 4), 1.0);
+        near(at(2000, 5), 0.85);
+        near(at(2000, 7), 0.85f64.powi(3));
+        let published = EpochDecay { overwritten: true, ..cfg };
+        for (step, share) in [(0, 1.0), (49, 1.0), (50, 0.05), (51, 1.0), (1000, 1.0), (1050, 1.0)]
+        {
+            near(of(&published, step, 9), share);
+        }
     }
 }

@@ -256,7 +256,6 @@ fn path_set(key: &str, path: &Path) -> String {
     set(key, path.to_string_lossy().into_owned())
 }
 
-
 /// Adds a step and gives its place.
 fn push(plan: &mut Vec<Step>, name: String, sort: String, needs: Vec<usize>, work: Work) -> usize {
     plan.push(Step { name, sort, needs, work });

@@ -7,6 +7,8 @@
 use super::needed::Needed;
 use super::{Place, Recipe, Step, Study, Work, path_set, push, set};
 use crate::error::Result;
+use crate::experiment::Experiment;
+use crate::schedule::ScheduleConfig;
 use etude_models::FrozenStats;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -178,7 +180,7 @@ fn recipe(
     }
     let mut sets = vec![set("run.seed", row.seed as i64)];
     if cfg.schedule == Regime::Published {
-        sets.push("optim.schedule={ kind = \"constant\" }".to_owned());
+        sets.push(published_schedule(&file)?);
     }
     if row.frozen {
         sets.push("tuning={ method = \"probe\" }".to_owned());
@@ -193,6 +195,14 @@ fn recipe(
     recipe.experiment()?;
     recipe.sets.extend(network.map(|dir| path_set("model.weights", dir)));
     Ok(recipe)
+}
+
+/// The rates that the published code comes to, in place of those of a file.
+fn published_schedule(file: &Path) -> Result<String> {
+    Ok(match Experiment::read(file, &[])?.optim.schedule {
+        ScheduleConfig::EpochDecay(_) => set("optim.schedule.overwritten", true),
+        _ => "optim.schedule={ kind = \"constant\" }".to_owned(),
+    })
 }
 
 fn check(study: &Study, cfg: &Transfer) -> Result<()> {
