@@ -206,6 +206,7 @@ fn tell(plan: &[Step], ends: &[Option<End>]) -> (String, Value) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
     use etude_train::study::Work;

@@ -10,7 +10,7 @@ use etude_eval::paper::study::{
 };
 use etude_eval::read_predictions;
 use etude_manifests::{Split, read_tracks, read_view};
-use etude_train::study::{Limited, Place, Study, StudyConfig, Transfer};
+use etude_train::study::{Deformation, Limited, Place, Study, StudyConfig, Transfer};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -83,13 +83,14 @@ fn scores(path: &Path) -> Result<BTreeMap<String, f64>> {
 
 fn limited_figures(study: &Study, cfg: &Limited, place: &Place) -> Result<LimitedFigures> {
     let rows = cfg.rows(study, place);
-    let mut conditions = vec!["clean".to_owned()];
+    let mut conditions = vec![("clean".to_owned(), "clean".to_owned())];
     if cfg.tasks.iter().any(|t| t.deformed) {
-        conditions.extend(cfg.deformations.keys().cloned());
+        let told = |(name, d): (&String, _)| (name.clone(), format!("{name}: {}", in_words(d)));
+        conditions.extend(cfg.deformations.iter().map(told));
     }
     let (mut cells, mut done) = (Vec::new(), 0);
     for row in &rows {
-        for condition in &conditions {
+        for (condition, _) in &conditions {
             let name = match condition.as_str() {
                 "clean" => "scores.test.json".to_owned(),
                 other => format!("scores.test.{other}.json"),
@@ -121,6 +122,15 @@ fn limited_figures(study: &Study, cfg: &Limited, place: &Place) -> Result<Limite
         published: published(study, cfg.published.as_ref(), &LIMITED_COLUMNS)?,
         done: (done, rows.len()),
     })
+}
+
+/// `noise at 15 dB`, `12 dB quieter`.
+fn in_words(deformation: &Deformation) -> String {
+    match deformation {
+        Deformation::Noise { snr_db } => format!("noise at {snr_db} dB"),
+        Deformation::Gain { db } if *db < 0.0 => format!("{} dB quieter", -db),
+        Deformation::Gain { db } => format!("{db} dB louder"),
+    }
 }
 
 /// Minutes of music in the training split of every subset.

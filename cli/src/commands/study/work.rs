@@ -2,7 +2,7 @@
 
 use super::overview::Overview;
 use anyhow::{Context, Result};
-use etude_eval::embed::{self, CorpusConfig, EmbedConfig, Pool};
+use etude_eval::embed::{self, CorpusConfig, Deform, EmbedConfig, Pool};
 use etude_manifests::{Example, Split, View, read_view};
 use etude_models::{Input, Pretrained};
 use etude_shards::Number;
@@ -90,12 +90,20 @@ fn stamp_of(study: &Study, cfg: &Embed) -> Result<String> {
         .iter()
         .map(|path| read_view(path).map(|view| (view.name.clone(), view.hash())))
         .collect::<Result<_, _>>()?;
-    let deformation = cfg.deformation.as_deref().map(|name| study.deformation(name)).transpose()?;
+    let deformation = deform(study, cfg)?;
     Ok(json!({
         "window": cfg.window, "layer": cfg.layer, "batch": cfg.batch, "views": views,
         "deformation": deformation.map(|d| d.id),
     })
     .to_string())
+}
+
+/// What happens to the audio first, if anything.
+fn deform(study: &Study, cfg: &Embed) -> Result<Option<Deform>> {
+    match &cfg.deformation {
+        Some(name) => Ok(Some(study.deformation(name)?)),
+        None => Ok(None),
+    }
 }
 
 /// Embeds what the views name; whether it came to the end.
@@ -114,7 +122,7 @@ fn embed(study: &Study, cfg: &Embed, log: &mut Overview, stop: &AtomicBool) -> R
         batch: cfg.batch,
         pad: true,
     };
-    let deform = cfg.deformation.as_deref().map(|name| study.deformation(name)).transpose()?;
+    let deform = deform(study, cfg)?;
     let view = tracks(&cfg.views, cfg.deformation.is_some())?;
     let corpus = CorpusConfig {
         source: cfg.source.clone(),

@@ -18,8 +18,8 @@ pub struct Limited {
     pub tasks: Vec<LimitedTask>,
     /// Probes by name; the first is drawn solid, the second dotted.
     pub probes: Vec<String>,
-    /// `clean`, then the deformations.
-    pub conditions: Vec<String>,
+    /// `clean`, then the deformations, by name and in words.
+    pub conditions: Vec<(String, String)>,
     /// What was measured.
     pub cells: Vec<LimitedCell>,
     /// What was published, by task, model, size, probe and condition.
@@ -97,7 +97,7 @@ pub fn limited(study: &Limited) -> Drawn {
 
 /// A panel per condition, a colour per model.
 fn by_condition(study: &Limited, task: &str, score: &str) -> Option<Shown> {
-    let panel = |condition: &String| {
+    let panel = |(condition, words): &(String, String)| {
         let lines = study.models.iter().enumerate().flat_map(|(colour, model)| {
             let line = move |(n, probe): (usize, &String)| {
                 let at = |size: &str| study.values([task, model, size, probe, condition], score);
@@ -105,7 +105,7 @@ fn by_condition(study: &Limited, task: &str, score: &str) -> Option<Shown> {
             };
             study.probes.iter().enumerate().filter_map(line).collect::<Vec<_>>()
         });
-        Panel { title: condition.clone(), lines: lines.collect() }
+        Panel { title: words.clone(), lines: lines.collect() }
     };
     let panels: Vec<Panel> = study.conditions.iter().map(panel).collect();
     let panels = panels.into_iter().filter(|p| !p.lines.is_empty()).collect();
@@ -186,7 +186,7 @@ fn csv(study: &Limited) -> String {
         let task = study.tasks.iter().position(|t| t.name == c.task);
         (
             (task, place(&study.models, &c.model), size, place(&study.probes, &c.probe)),
-            (place(&study.conditions, &c.condition), c.seed, c.score.clone()),
+            (study.conditions.iter().position(|n| n.0 == c.condition), c.seed, c.score.clone()),
         )
     };
     cells.sort_by_key(|c| order(c));
@@ -216,7 +216,7 @@ fn text(study: &Limited) -> String {
     let mut out = String::new();
     for task in &study.tasks {
         for score in &task.scores {
-            for condition in &study.conditions {
+            for (condition, words) in &study.conditions {
                 let mut heads = vec!["model".to_owned(), "probe".to_owned(), String::new()];
                 heads.extend(study.sizes.iter().map(|(size, _)| format!(">{size}")));
                 let mut table = Table::new(heads.iter().map(String::as_str)).indent(2);
@@ -247,7 +247,7 @@ fn text(study: &Limited) -> String {
                     }
                 }
                 if any {
-                    let _ = writeln!(out, "{}, {score}, {condition}\n\n{table}", task.name);
+                    let _ = writeln!(out, "{}, {score}, {words}\n\n{table}", task.name);
                 }
             }
         }
@@ -294,7 +294,10 @@ mod tests {
             sizes: vec![("0".into(), 0.0), ("1".into(), 4.854), ("full".into(), 7400.9)],
             tasks: vec![LimitedTask { name: "tagging".into(), scores: vec!["ROC-AUC".into()] }],
             probes: vec!["slp".into(), "mlp".into()],
-            conditions: vec!["clean".into(), "deform_0".into()],
+            conditions: vec![
+                ("clean".into(), "clean".into()),
+                ("deform_0".into(), "deform_0: noise".into()),
+            ],
             cells,
             published: super::super::read_published(&path, &LIMITED_COLUMNS).unwrap(),
             done: (12, 12),

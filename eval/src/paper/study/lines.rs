@@ -48,9 +48,8 @@ pub(super) struct Figure {
     pub(super) panels: Vec<Panel>,
 }
 
-/// Width of the figure and of its columns.
+/// Width of the figure.
 const WIDTH: f64 = 960.0;
-const COLUMNS: usize = 3;
 /// Height of a panel's plot.
 const PLOT: f64 = 170.0;
 /// Room around a plot: for values, for the title, for amounts.
@@ -66,7 +65,10 @@ const LEGEND: f64 = 20.0;
 pub(super) fn draw(figure: &Figure) -> Option<String> {
     let points = || figure.panels.iter().flat_map(|p| &p.lines).flat_map(|l| &l.points);
     points().next()?;
-    let columns = figure.panels.len().clamp(1, COLUMNS);
+    let columns = match figure.panels.len() {
+        4 => 2,
+        n => n.clamp(1, 3),
+    };
     let rows = figure.panels.len().div_ceil(columns);
     let (legend, legend_height) = legend(figure);
     let (cell, pitch) = (WIDTH / columns as f64, TOP + PLOT + BOTTOM);
