@@ -10,6 +10,7 @@ use etude_manifests::{Split, Target, View};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use unicode_normalization::UnicodeNormalization;
 
 fn counts(view: &View) -> [usize; 3] {
     [Split::Train, Split::Valid, Split::Test].map(|s| view.only(s).count())
@@ -265,5 +266,76 @@ fn real_recordings_of_dunya_give_their_labels_once() {
         assert_eq!(tracks[0].artist.as_deref(), Some(artist));
         let durations = corpus.durations(&cfg).unwrap();
         assert!(durations.fits(id, seconds) && !durations.fits(id, seconds + 10.0));
+    }
+}
+
+/// A recording as the server would give it with these labels, its names in decomposed form.
+fn recording(tradition: Tradition, id: &str, labels: &[&str]) -> serde_json::Value {
+    let mut value = serde_json::json!({ "mbid": id });
+    for label in labels {
+        let (word, name) = label.split_once("--").unwrap();
+        let name: String = name.nfd().collect();
+        let (field, item) = match (tradition, word) {
+            (Tradition::Makam, "makam") => ("makamlist", serde_json::json!({ "name": name })),
+            (Tradition::Makam, "usul") => ("usullist", serde_json::json!({ "name": name })),
+            (Tradition::Makam, _) => {
+                ("performers", serde_json::json!({ "instrument": { "name": name } }))
+            }
+            (_, "instrument") => ("artists", serde_json::json!({ "instrument": { "name": name } })),
+            (Tradition::Hindustani, "raga") => {
+                ("raags", serde_json::json!({ "common_name": name }))
+            }
+            (Tradition::Hindustani, "tala") => {
+                ("taals", serde_json::json!({ "common_name": name }))
+            }
+            (Tradition::Hindustani, _) => ("forms", serde_json::json!({ "common_name": name })),
+            (Tradition::Carnatic, "raga") => ("raaga", serde_json::json!({ "common_name": name })),
+            (Tradition::Carnatic, "tala") => ("taala", serde_json::json!({ "common_name": name })),
+            (Tradition::Carnatic, _) => ("form", serde_json::json!({ "name": name })),
+        };
+        let list =
+            value.as_object_mut().unwrap().entry(field).or_insert_with(|| serde_json::json!([]));
+        list.as_array_mut().unwrap().push(item);
+    }
+    value
+}
+
+/// The labels of the recordings are not public; recordings with the published labels in the published order of frequency
+/// take their place.
+#[test]
+fn the_published_vocabularies_come_out_of_recordings_with_such_labels() {
+    if shared::data().is_none() {
+        return;
+    }
+    let collections = [
+        (Tradition::Makam, "makam", 30),
+        (Tradition::Hindustani, "hindustani", 20),
+        (Tradition::Carnatic, "carnatic", 20),
+    ];
+    for (tradition, name, classes) in collections {
+        let published: Vec<String> = published(name).into_iter().map(|(class, _)| class).collect();
+        assert_eq!(published.len(), classes, "{name}");
+        let dir = tempfile::tempdir().unwrap();
+        let ids: Vec<String> = (0..=classes).map(|i| format!("r{i}")).collect();
+        let train: Vec<&str> = ids[..classes].iter().map(String::as_str).collect();
+        shared::write_texts(&dir.path().join("train.npy"), &train);
+        shared::write_texts(&dir.path().join("valid.npy"), &[]);
+        shared::write_texts(&dir.path().join("test.npy"), &[&ids[classes]]);
+        for (i, id) in ids.iter().enumerate() {
+            let labels: Vec<&str> =
+                published.iter().take(classes - i).map(String::as_str).collect();
+            let json = recording(tradition, id, &labels).to_string();
+            fs::write(dir.path().join(format!("{id}.json")), json).unwrap();
+        }
+        let corpus = Dunya {
+            tradition,
+            lists: String::new(),
+            recordings: String::new(),
+            classes,
+            ..Dunya::default()
+        };
+        let views = views(&corpus, name, dir.path());
+        assert_eq!(views[0].vocab.classes, published);
+        assert_eq!(counts(&views[0]), [classes, 0, 1]);
     }
 }

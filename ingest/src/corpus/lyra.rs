@@ -19,9 +19,8 @@ use std::path::PathBuf;
 
 const FORM: Form = Form { delimiter: b'\t', quotes: false, open_ended: false };
 
-/// Columns of tags and the word before their values.
-const TAGS: [(&str, &str); 3] =
-    [("instruments", "instruments"), ("genres", "genres"), ("place", "place")];
+/// Columns of tags; their names are the words before the values.
+const TAGS: [&str; 3] = ["instruments", "genres", "place"];
 
 /// Starts and ends are published in whole seconds.
 const TOLERANCE_S: f64 = 2.0;
@@ -104,14 +103,13 @@ struct Piece {
 impl Lyra {
     /// Both tables in their order, with splits.
     fn read(&self, cfg: &CorpusConfig) -> Result<Vec<Piece>> {
-        let [training, test] = [Split::Train, Split::Test];
         let mut pieces = Vec::new();
-        for (path, split) in self.files(cfg)?.into_iter().zip([training, test]) {
+        for (path, split) in self.files(cfg)?.into_iter().zip([Split::Train, Split::Test]) {
             let first = pieces.len();
             let mut table = Table::open(&path, FORM)?;
             let [id, youtube, start, end] =
                 table.columns(["id", "youtube-id", "start-ts", "end-ts"])?;
-            let tags = table.columns(TAGS.map(|(column, _)| column))?;
+            let tags = table.columns(TAGS)?;
             while let Some(row) = table.next()? {
                 let clip_id = row.name(id)?.to_owned();
                 let (start_s, end_s) = (row.number(start)?, row.number(end)?);
@@ -120,7 +118,7 @@ impl Lyra {
                         row.wrong("an end after the start", &format!("{start_s} to {end_s}"))
                     );
                 }
-                let values = tags.iter().zip(TAGS).flat_map(|(&column, (_, word))| {
+                let values = tags.iter().zip(TAGS).flat_map(|(&column, word)| {
                     let values = row.get(column).split('|').filter(|v| !v.is_empty());
                     values.map(move |value| format!("{word}--{value}"))
                 });

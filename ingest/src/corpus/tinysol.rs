@@ -1,7 +1,7 @@
 //! TinySOL (Cella et al. 2020): 2 913 single notes of 14 instruments, and every set of notes in its layout.
 //!
 //! `TinySOL_metadata.csv` has one row per note: `Path` below `audio/`, `Fold` 0 to 4, the instrument in full, the pitch as
-//! a name and octave (`F#1`).
+//! a name and octave (`F#1`). The id of a note is its path without the extension, with `s` for a sharp.
 //!
 //! Views of one class per note, classes in alphabetical order: `<dataset>_instrument`, `<dataset>_pitch_class` (the name
 //! of the pitch), `<dataset>_register` (its octave). One fold is the validation split, the next one the test split.
@@ -63,7 +63,8 @@ impl Corpus for Tinysol {
         let mut tracks = Vec::new();
         while let Some(row) = table.next()? {
             let file = row.path(file)?;
-            let clip_id = file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_owned();
+            let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+            let clip_id = stem.replace('#', "s"); // in keys, `#` comes before a variant
             let Some(name) = filled(row.get(instrument)) else {
                 return Err(row.wrong("an instrument", "nothing"));
             };
@@ -194,7 +195,7 @@ mod tests {
         let tracks = Tinysol::default().tracks(&cfg).unwrap();
         assert_eq!(
             (tracks[0].key.as_str(), tracks[0].path.as_str()),
-            ("notes:W/a-F#1", "audio/W/a-F#1.wav")
+            ("notes:W/a-Fs1", "audio/W/a-F#1.wav")
         );
         let views = Tinysol::default().views(&cfg, &tracks).unwrap();
         let names: Vec<&str> = views.iter().map(|v| v.name.as_str()).collect();
