@@ -239,8 +239,9 @@ mod tests {
         }
     }
 
-    /// How bright a note is (its mean partial, weighted by power) and how much of it is left after half a second.
-    fn timbre(family: Family, seed: u64) -> (f64, f64) {
+    /// How bright a note is, by its mean partial (weighted by power) and by its zero crossings a period, and how much of
+    /// it is left after half a second.
+    fn timbre(family: Family, seed: u64) -> [f64; 3] {
         let (rate, hz) = (16_000.0, 466.0);
         let patch = Patch::draw(&mut Rng::new(seed, "patch", &[]));
         let cue = Cue { rate, hz, len_s: 0.7, force: 0.8, seed, patch };
@@ -248,30 +249,23 @@ mod tests {
         play(family, &cue, &mut wave);
         let body = &wave[1_000..10_000];
         let slopes: Vec<f32> = body.windows(2).map(|w| w[1] - w[0]).collect();
-        let bright = rms(&slopes) / rms(body) * rate / (std::f64::consts::TAU * hz);
-        (bright, rms(&wave[8_000..10_000]) / rms(&wave[1_000..3_000]))
+        let partial = rms(&slopes) / rms(body) * rate / (std::f64::consts::TAU * hz);
+        let crossings = body.windows(2).filter(|w| (w[0] < 0.0) != (w[1] < 0.0)).count();
+        let left = rms(&wave[8_000..10_000]) / rms(&wave[1_000..3_000]);
+        [partial, crossings as f64 * rate / (body.len() as f64 * hz), left]
     }
 
     #[test]
     fn no_two_instruments_of_the_tune_are_alike_in_brightness_and_decay() {
-        let tune = [
-            Family::Lute,
-            Family::Reed,
-            Family::Fiddle,
-            Family::Flute,
-            Family::Harp,
-            Family::Singer,
-        ];
-        let mean = |family| {
-            let all: Vec<(f64, f64)> = (0..8).map(|seed| timbre(family, seed)).collect();
-            let sum = all.iter().fold((0.0, 0.0), |s, t| (s.0 + t.0 / 8.0, s.1 + t.1 / 8.0));
-            println!("{family:?}: mean partial {:.2}, {:.2} left", sum.0, sum.1);
-            sum
-        };
-        let means = tune.map(mean);
+        use Family::{Fiddle, Flute, Harp, Lute, Reed, Singer};
+        let tune = [Lute, Reed, Fiddle, Flute, Harp, Singer];
+        let means = tune.map(|family| {
+            let all: Vec<[f64; 3]> = (0..8).map(|seed| timbre(family, seed)).collect();
+            std::array::from_fn::<f64, 3, _>(|i| all.iter().map(|t| t[i]).sum::<f64>() / 8.0)
+        });
         for (i, a) in means.iter().enumerate() {
             for (j, b) in means.iter().enumerate().skip(i + 1) {
-                let apart = (a.0 / b.0).ln().abs().max((a.1 / b.1).ln().abs());
+                let apart = a.iter().zip(b).map(|(x, y)| (x / y).ln().abs()).fold(0.0, f64::max);
                 assert!(apart > 0.2, "{:?} and {:?}: {a:?} {b:?}", tune[i], tune[j]);
             }
         }
