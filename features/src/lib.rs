@@ -1,5 +1,5 @@
-//! Signal processing on plain slices: windows, spectra, mel front ends, hand-crafted features, resampling,
-//! deformations.
+//! Signal processing on plain slices: windows, spectra, mel front ends, hand-crafted features, resampling, random
+//! changes of waves, deformations.
 //!
 //! Nothing here opens a file or knows a tensor. Every object is planned once and run many times; each owns its
 //! scratch, is `Clone` and `Send`, and gives the same numbers on one machine whatever else runs beside it.
@@ -17,6 +17,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 mod amplitude;
+pub mod augment;
 mod chroma;
 mod degrade;
 mod error;

@@ -1,4 +1,5 @@
-//! Reading the golden tensors of `fixtures/features`.
+//! Reading golden tensors of `fixtures`.
+#![allow(dead_code, reason = "each test uses its part")]
 
 use safetensors::{Dtype, SafeTensors};
 
@@ -7,8 +8,11 @@ pub struct Tensors(Vec<u8>);
 
 impl Tensors {
     pub fn read(name: &str) -> Self {
-        let path =
-            format!("{}/../fixtures/features/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        Self::below_fixtures(&format!("features/{name}"))
+    }
+
+    pub fn below_fixtures(name: &str) -> Self {
+        let path = format!("{}/../fixtures/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
         Self(std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}")))
     }
 
