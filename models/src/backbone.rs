@@ -8,8 +8,8 @@ use tch::Tensor;
 use crate::error::{Error, Result};
 use crate::nn::Scope;
 use crate::peft::Linear;
-use crate::weights::NameMap;
-use crate::{identity, mert, musicfm, vggish};
+use crate::weights::{NameMap, WeightFile};
+use crate::{ast, identity, mert, musicfm, musicnn, samplecnn, tmae, vggish};
 
 /// What a backbone takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,6 +46,10 @@ pub struct Spec {
     pub frame_rate: Option<f64>,
     /// Hidden states are numbered 0 to this number.
     pub layers: usize,
+    /// Number of the hidden state that serves as the published embedding.
+    pub embedding: usize,
+    /// Samples of the windows that the published model was made for, where it does not take any length.
+    pub window: Option<u64>,
 }
 
 /// Which hidden state.
@@ -93,6 +97,11 @@ pub trait Backbone: Send {
     fn musicfm(&self) -> Option<&musicfm::MusicFm> {
         None
     }
+
+    /// The network itself where it is TMAE, whose pre-training needs its patches and decoder.
+    fn tmae(&self) -> Option<&tmae::Tmae> {
+        None
+    }
 }
 
 /// The backbones by the name a configuration gives them.
@@ -101,6 +110,15 @@ pub trait Backbone: Send {
 pub enum BackboneConfig {
     /// The short-chunk CNN called VGGish.
     Vggish(vggish::Config),
+    /// MusiCNN in its two published forms.
+    Musicnn(musicnn::Config),
+    /// AST, a transformer on patches of a mel image.
+    Ast(ast::Config),
+    /// TMAE, a masked autoencoder on mel frames.
+    Tmae(tmae::Config),
+    /// SampleCNN, the encoder of CLMR.
+    #[serde(rename = "samplecnn")]
+    SampleCnn(samplecnn::Config),
     /// MusicFM at 25 Hz.
     #[serde(rename = "musicfm")]
     MusicFm(musicfm::Config),
@@ -118,6 +136,10 @@ impl BackboneConfig {
     pub fn build(&self, vs: &Scope) -> Result<Box<dyn Backbone>> {
         Ok(match self {
             BackboneConfig::Vggish(cfg) => Box::new(vggish::Vggish::new(vs, cfg)?),
+            BackboneConfig::Musicnn(cfg) => Box::new(musicnn::Musicnn::new(vs, cfg)?),
+            BackboneConfig::Ast(cfg) => Box::new(ast::Ast::new(vs, cfg)?),
+            BackboneConfig::Tmae(cfg) => Box::new(tmae::Tmae::new(vs, cfg)?),
+            BackboneConfig::SampleCnn(cfg) => Box::new(samplecnn::SampleCnn::new(vs, cfg)?),
             BackboneConfig::MusicFm(cfg) => Box::new(musicfm::MusicFm::new(vs, cfg)?),
             BackboneConfig::Mert(cfg) => Box::new(mert::Mert::new(vs, cfg)?),
             BackboneConfig::Identity(cfg) => Box::new(identity::Identity::new(cfg)?),
@@ -128,6 +150,10 @@ impl BackboneConfig {
     pub fn name(&self) -> &'static str {
         match self {
             BackboneConfig::Vggish(_) => vggish::NAME,
+            BackboneConfig::Musicnn(_) => musicnn::NAME,
+            BackboneConfig::Ast(_) => ast::NAME,
+            BackboneConfig::Tmae(_) => tmae::NAME,
+            BackboneConfig::SampleCnn(_) => samplecnn::NAME,
             BackboneConfig::MusicFm(_) => musicfm::NAME,
             BackboneConfig::Mert(_) => mert::NAME,
             BackboneConfig::Identity(_) => identity::NAME,
@@ -139,6 +165,10 @@ impl BackboneConfig {
     pub fn names(&self, with_head: bool) -> NameMap {
         let names = match self {
             BackboneConfig::Vggish(_) | BackboneConfig::Identity(_) => NameMap::new(),
+            BackboneConfig::Musicnn(cfg) => musicnn::names(cfg),
+            BackboneConfig::Ast(cfg) => ast::names(cfg),
+            BackboneConfig::Tmae(cfg) => tmae::names(cfg),
+            BackboneConfig::SampleCnn(_) => samplecnn::names(),
             BackboneConfig::MusicFm(cfg) => musicfm::names(cfg),
             BackboneConfig::Mert(cfg) => mert::names(cfg),
         };
@@ -153,9 +183,26 @@ impl BackboneConfig {
     pub fn published_head(&self) -> Option<(&'static str, f64)> {
         match self {
             BackboneConfig::Vggish(_) => Some(vggish::HEAD),
-            BackboneConfig::MusicFm(_) | BackboneConfig::Mert(_) | BackboneConfig::Identity(_) => {
-                None
-            }
+            BackboneConfig::Musicnn(cfg) => Some(cfg.head()),
+            BackboneConfig::SampleCnn(_) => Some(samplecnn::HEAD),
+            BackboneConfig::Ast(_) => Some(ast::HEAD),
+            BackboneConfig::Tmae(_)
+            | BackboneConfig::MusicFm(_)
+            | BackboneConfig::Mert(_)
+            | BackboneConfig::Identity(_) => None,
+        }
+    }
+
+    /// The tensors of a published file that is not laid out like the network, under names that [`Self::names`] takes;
+    /// `None` where names alone are enough.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds another network.
+    pub(crate) fn adopt(&self, file: &WeightFile) -> Result<Option<Vec<(String, Tensor)>>> {
+        match self {
+            BackboneConfig::SampleCnn(_) => samplecnn::adopt(file).map(Some),
+            BackboneConfig::Ast(cfg) => ast::adopt(file, cfg).map(Some),
+            _ => Ok(None),
         }
     }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
-use crate::nn::{Activation, Dropout, Scope, check_probability, check_size};
+use crate::nn::{Activation, Dropout, Init, Scope, check_probability, check_size};
 use crate::peft::{self, Role, Site};
 
 /// The heads by the name a configuration gives them.
@@ -19,6 +19,8 @@ pub enum HeadConfig {
     Probe(ProbeHead),
     /// The layer with which the published model classifies.
     Published(Published),
+    /// Mean over time, linear `head.projector.0`, ReLU, linear `head.projector.2`: what contrastive training compares.
+    Projection(Projection),
     /// No head: for objectives that learn the backbone itself.
     None(NoHead),
 }
@@ -88,6 +90,25 @@ pub fn between(dim: i64, outputs: i64) -> i64 {
 #[serde(deny_unknown_fields)]
 pub struct Published {}
 
+/// Settings of the projection of SimCLR and CLMR; its layers have no bias, the first is as wide as the backbone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Projection {
+    /// Width of what is compared; default 64.
+    #[serde(default = "sixty_four")]
+    pub dim: i64,
+}
+
+impl Default for Projection {
+    fn default() -> Self {
+        Self { dim: sixty_four() }
+    }
+}
+
+fn sixty_four() -> i64 {
+    64
+}
+
 /// No head has no settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,6 +154,15 @@ impl HeadConfig {
                 let first = peft::Linear::glorot(&(vs / "proj" / 0), site(dim, hidden))?;
                 let last = peft::Linear::glorot(&(vs / "proj" / 3), site(hidden, outputs))?;
                 return Ok(Some(Head { first: Some(first), dropout: Dropout::new(vs, 0.0), last }));
+            }
+            HeadConfig::Projection(Projection { dim: out }) => {
+                check_size("head.dim", out)?;
+                let layer = |n: i64, out| {
+                    let vs = vs / "projector" / n;
+                    peft::Linear::started(&vs, site(dim, out), Init::fan_in(dim), None)
+                };
+                let (first, last) = (Some(layer(0, dim)?), layer(2, out)?);
+                return Ok(Some(Head { first, dropout: Dropout::new(vs, 0.0), last }));
             }
             HeadConfig::None(NoHead {}) => return Ok(None),
             HeadConfig::Published(Published {}) => {

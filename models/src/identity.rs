@@ -39,7 +39,15 @@ impl Identity {
 impl Backbone for Identity {
     fn spec(&self) -> Spec {
         let input = Input::Embedding { dim: self.dim };
-        Spec { name: NAME, input, dim: self.dim, frame_rate: None, layers: 0 }
+        Spec {
+            name: NAME,
+            input,
+            dim: self.dim,
+            frame_rate: None,
+            layers: 0,
+            embedding: 0,
+            window: None,
+        }
     }
 
     fn hidden(&self, x: &Tensor, layer: Layer, _train: bool) -> Result<Tensor> {

@@ -5,6 +5,7 @@
 //! the published checkpoints; the head's are below `head.`.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
+pub mod ast;
 mod backbone;
 pub mod conformer;
 mod error;
@@ -14,11 +15,14 @@ pub mod masked;
 pub mod mert;
 mod model;
 pub mod musicfm;
+pub mod musicnn;
 pub mod nn;
 pub mod peft;
 mod precision;
 mod pretrained;
 pub mod quantizer;
+pub mod samplecnn;
+pub mod tmae;
 pub mod vggish;
 pub mod weights;
 
@@ -26,7 +30,7 @@ pub use backbone::{Backbone, BackboneConfig, Input, Layer, Spec};
 pub use error::{Error, Result};
 pub use heads::{
     Depth, Head, HeadConfig, Linear as LinearHead, Mlp as MlpHead, NoHead, ProbeHead,
-    Published as PublishedHead,
+    Projection as ProjectionHead, Published as PublishedHead,
 };
 pub use model::{FrozenStats, Model, ModelConfig};
 pub use peft::{Method, Tuning};

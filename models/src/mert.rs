@@ -97,6 +97,8 @@ impl Backbone for Mert {
             dim: self.cfg.dim,
             frame_rate: Some(f64::from(RATE) / extractor::STRIDE as f64),
             layers: self.cfg.layers,
+            embedding: self.cfg.layers,
+            window: None,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::backbone::{Backbone, BackboneConfig, Layer};
 use crate::error::{At, Error, Result};
 use crate::heads::{Head, HeadConfig};
 use crate::nn::{Part, Scope, Store, Variable};
-use crate::peft::Tuning;
+use crate::peft::{Merged, Tuning};
 use crate::precision::Precision;
 use crate::weights::{self, LoadReport};
 
@@ -177,10 +177,20 @@ impl Model {
         let base = self.vs.select(|_, v| v.part == Part::Base);
         let mut out: Vec<_> = base.into_iter().map(|(n, t)| (n, t.detach().copy())).collect();
         for linear in self.backbone.linears() {
-            for (name, tensor) in linear.merged()?.into_iter().flatten() {
-                match out.binary_search_by(|(n, _)| n.as_str().cmp(&name)) {
-                    Ok(at) => out[at].1 = tensor,
-                    Err(at) => out.insert(at, (name, tensor)),
+            for Merged { name, tensor, start } in linear.merged()? {
+                match (out.binary_search_by(|(n, _)| n.as_str().cmp(&name)), start) {
+                    (Ok(at), None) => out[at].1 = tensor,
+                    (Ok(at), Some(start)) => {
+                        out[at].1.f_narrow(0, start, tensor.size()[0])?.f_copy_(&tensor)?;
+                    }
+                    (Err(at), None) => out.insert(at, (name, tensor)),
+                    (Err(_), Some(_)) => {
+                        return Err(Error::Setting {
+                            key: "tuning".to_owned(),
+                            expected: "a method whose change the layer has a place for".to_owned(),
+                            got: format!("one that needs {name}; keep the run as it is"),
+                        });
+                    }
                 }
             }
         }

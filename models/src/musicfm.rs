@@ -148,6 +148,8 @@ impl Backbone for MusicFm {
             dim: self.cfg.dim,
             frame_rate: Some(front.frame_rate() / FRAMES_PER_TOKEN as f64),
             layers: self.cfg.layers,
+            embedding: self.cfg.layers,
+            window: None,
         }
     }
 

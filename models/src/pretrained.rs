@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::nn::{Scope, Store};
 use crate::peft::Probe;
 use crate::weights::{self, LoadReport};
-use crate::{mert, musicfm, vggish};
+use crate::{ast, mert, musicfm, musicnn, tmae, vggish};
 
 /// The file of weights in the folder of a model.
 pub const WEIGHTS: &str = "model.safetensors";
@@ -84,13 +84,19 @@ impl std::fmt::Debug for Pretrained {
 }
 
 impl BackboneConfig {
-    /// A published backbone by name: `musicfm`, `mert` (preset `95m` or `330m`), `vggish` (preset `limited` or `ccml`).
+    /// A published backbone by name: `musicfm`, `mert` (preset `95m` or `330m`), `vggish` (preset `limited` or `ccml`),
+    /// `musicnn` (preset `limited`, `ccml`, `ccml_fixed` or `sota`), `ast` (preset `ccml`, `limited` or
+    /// `limited_fixed`), `samplecnn`, `tmae`.
     ///
     /// # Errors
     /// [`Error::Setting`] for a name or preset that there is not.
     pub fn published(name: &str, preset: Option<&str>) -> Result<Self> {
         let mut written = json!({ "name": name });
-        let preset = preset.or((name == vggish::NAME).then_some("limited"));
+        let preset = preset.or(match name {
+            vggish::NAME | musicnn::NAME => Some("limited"),
+            ast::NAME => Some("ccml"),
+            _ => None,
+        });
         if let Some(preset) = preset {
             written["preset"] = json!(preset);
         }
@@ -132,7 +138,23 @@ impl BackboneConfig {
                 Ok(BackboneConfig::MusicFm(musicfm::Config { layers, ..cfg }))
             }
             BackboneConfig::Mert(cfg) => Ok(BackboneConfig::Mert(mert::Config { layers, ..cfg })),
+            BackboneConfig::Ast(cfg) => Ok(BackboneConfig::Ast(ast::Config { layers, ..cfg })),
+            BackboneConfig::Tmae(cfg) => Ok(BackboneConfig::Tmae(tmae::Config { layers, ..cfg })),
             other => Err(setting("layers", "a backbone with encoder layers", other.name().into())),
+        }
+    }
+
+    /// The same for inputs of so many mel frames.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a backbone that is not made for a number of frames.
+    pub fn with_frames(self, frames: i64) -> Result<Self> {
+        match self {
+            BackboneConfig::Ast(cfg) => {
+                Ok(BackboneConfig::Ast(ast::Config { frames: Some(frames), ..cfg }))
+            }
+            BackboneConfig::Tmae(cfg) => Ok(BackboneConfig::Tmae(tmae::Config { frames, ..cfg })),
+            other => Err(setting("frames", "ast or tmae", other.name().into())),
         }
     }
 

@@ -4,19 +4,21 @@
 //! axes: the limited-data study (bands, frames), the cross-cultural transfer study (frames, bands).
 //! Letters: B batch, T samples, N frames, F = 128 bands, C channels, D = 4 C width.
 
-use etude_features::MelConfig;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::backbone::{Backbone, Input, Layer, Spec};
+use crate::backbone::{Backbone, Layer, Spec};
 use crate::error::{At, Error, Result};
-use crate::nn::{Activation, BatchNorm, Conv2d, MelSpec, Scope, check_size};
+pub use crate::nn::Source;
+use crate::nn::{Activation, BatchNorm, Conv2d, Front, MelSpec, Scope, check_size, front_end};
 use crate::peft::{Linear, Role, Site};
 
 /// Name in a configuration.
 pub(crate) const NAME: &str = "vggish";
 /// The published classifier and the dropout before it.
 pub(crate) const HEAD: (&str, f64) = ("dense2", 0.5);
+/// Samples of a window of the published protocols, 3.69 s at 16 kHz.
+const WINDOW: u64 = 59_049;
 /// Bands of the mel front end.
 const BANDS: i64 = 128;
 /// Blocks; each halves both axes.
@@ -30,16 +32,6 @@ pub enum Preset {
     Limited,
     /// Transfer: mel frames in decibels in, image axes (frames, bands); 128 to 255 frames.
     Ccml,
-}
-
-/// What comes in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// Waves `[B, T]` at 16 kHz; the model computes its mel frames.
-    Wave,
-    /// Mel frames in decibels `[B, N, 128]`.
-    Frames,
 }
 
 /// Settings.
@@ -101,7 +93,7 @@ impl Block {
 #[derive(Debug)]
 pub struct Vggish {
     cfg: Config,
-    spec: MelSpec,
+    front: Front,
     spec_bn: BatchNorm,
     blocks: Vec<Block>,
     dense1: Linear,
@@ -115,11 +107,7 @@ impl Vggish {
     /// When `channels` is below 1.
     pub fn new(vs: &Scope, cfg: &Config) -> Result<Self> {
         check_size("backbone.channels", cfg.channels)?;
-        let mel = MelConfig::preset("vgg_16k_db").ok_or_else(|| Error::Setting {
-            key: "front end".to_owned(),
-            expected: "vgg_16k_db".to_owned(),
-            got: "no preset of that name".to_owned(),
-        })?;
+        let mel = MelSpec::new(&(vs / "spec"), &front_end("vgg_16k_db")?)?;
         let widths = [1, 1, 1, 2, 2, 2, 2, 4].map(|n| n * cfg.channels);
         let mut blocks = Vec::with_capacity(BLOCKS);
         for i in 0..BLOCKS {
@@ -130,7 +118,7 @@ impl Vggish {
         let site = Site { role: Role::Dense, layer: None, inp: dim, out: dim };
         Ok(Self {
             cfg: *cfg,
-            spec: MelSpec::new(&(vs / "spec"), &mel)?,
+            front: Front::new(NAME, mel, cfg.source()),
             spec_bn: BatchNorm::new(&(vs / "spec_bn"), Role::Front, 1)?,
             blocks,
             dense1: Linear::new(&(vs / "dense1"), site)?,
@@ -140,16 +128,7 @@ impl Vggish {
 
     /// x, wave `[B, T]` or frames `[B, N, F]` -> normalised image `[B, 1, F, N]` (`limited`) or `[B, 1, N, F]` (`ccml`)
     pub fn image(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let image = match self.cfg.source() {
-            Source::Wave => self.mel(x)?, // [B, F, N]
-            Source::Frames => {
-                let size = x.size();
-                if size.len() != 3 || size[2] != BANDS {
-                    return Err(shape("mel frames [B, N, 128]", &size));
-                }
-                x.f_transpose(1, 2)? // [B, F, N]
-            }
-        };
+        let image = self.front.image(x)?; // [B, F, N]
         self.check_frames(image.size()[2])?;
         let image = match self.cfg.preset {
             Preset::Limited => image,
@@ -160,7 +139,7 @@ impl Vggish {
 
     /// wave `[B, T]` -> mel `[B, F, N]` in decibels
     pub fn mel(&self, wave: &Tensor) -> Result<Tensor> {
-        self.spec.forward(wave)
+        self.front.mel(wave)
     }
 
     /// The seven blocks, first to last.
@@ -207,16 +186,14 @@ impl Vggish {
 
 impl Backbone for Vggish {
     fn spec(&self) -> Spec {
-        let mel = self.spec.config();
         Spec {
             name: NAME,
-            input: match self.cfg.source() {
-                Source::Wave => Input::Wave { rate: mel.rate },
-                Source::Frames => Input::Frames { bands: BANDS, frame_rate: mel.frame_rate() },
-            },
+            input: self.front.input(),
             dim: 4 * self.cfg.channels,
             frame_rate: None,
             layers: 1,
+            embedding: 1,
+            window: Some(WINDOW),
         }
     }
 
@@ -228,8 +205,4 @@ impl Backbone for Vggish {
     fn linears(&self) -> Vec<&Linear> {
         vec![&self.dense1]
     }
-}
-
-fn shape(expected: &str, got: &[i64]) -> Error {
-    Error::Shape { place: NAME.to_owned(), expected: expected.to_owned(), got: format!("{got:?}") }
 }

@@ -12,7 +12,7 @@ use etude_models::vggish::{self, Preset};
 use etude_models::weights::{TensorFile, write};
 use etude_models::{
     BackboneConfig, Error, FrozenStats, HeadConfig, LinearHead, MlpHead, Model, ModelConfig,
-    PublishedHead, Tuning, mert, musicfm,
+    PublishedHead, Tuning, ast, mert, musicfm,
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -47,6 +47,15 @@ fn backbones() -> Vec<Bench> {
         BackboneConfig::Mert(mert::Config::from_json(&json).unwrap())
     };
     let mlp = HeadConfig::Mlp(MlpHead { hidden: None, dropout: 0.0 });
+    let ast = ast::Config {
+        dim: 48,
+        layers: 2,
+        heads: 4,
+        image_classes: 7,
+        mean: Some(-30.0),
+        std: Some(20.0),
+        ..ast::Config::preset(ast::Preset::LimitedFixed)
+    };
     vec![
         Bench {
             cfg: model(
@@ -68,8 +77,13 @@ fn backbones() -> Vec<Bench> {
             encoder: true,
         },
         Bench {
-            cfg: model(mert("large"), mlp, "mert/large/weights"),
+            cfg: model(mert("large"), mlp.clone(), "mert/large/weights"),
             input: wave(6_000),
+            encoder: true,
+        },
+        Bench {
+            cfg: model(BackboneConfig::Ast(ast), mlp, "ast/seed2_weights"),
+            input: wave(81_866),
             encoder: true,
         },
     ]
@@ -94,7 +108,8 @@ fn tunings() -> Vec<Promise> {
         promise(Tuning::Probe(Probe {}), true, false, |_| false),
         promise(Tuning::Adapter(Adapter { bottleneck: 3 }), true, false, |n| {
             let of_mert = n.starts_with("encoder.layers.") && n.contains(".layer_norm.");
-            n.contains("_adapter.") || n.contains("_layer_norm.") || of_mert
+            let of_ast = n.contains(".norm1.") || n.contains(".norm2.");
+            n.contains("_adapter.") || n.contains("_layer_norm.") || of_mert || of_ast
         }),
         promise(Tuning::Lora(Lora::default()), true, true, |n| n.contains(".lora_")),
         promise(

@@ -32,8 +32,8 @@ fn merged(variant: &str, method: &dyn Method) -> Tensor {
         }
     }
     weights::restore(&store, &state, |_, _| true).unwrap();
-    let out: Vec<_> = linear.merged().unwrap().unwrap();
-    let (weight, bias) = (&out[0].1, &out[1].1);
+    let out = linear.merged().unwrap();
+    let (weight, bias) = (&out[0].tensor, &out[1].tensor);
     let x = Tensor::arange(96, (Kind::Float, Device::Cpu)).reshape([3, 32]).sin();
     let plain = x.linear(weight, Some(bias));
     assert_close(variant, &linear.forward(&x, false).unwrap(), &plain, 1e-5);

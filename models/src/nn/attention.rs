@@ -3,8 +3,8 @@
 use tch::Tensor;
 
 use crate::error::{Error, Result};
-use crate::nn::{Scope, check_probability};
-use crate::peft::{Linear, Prefix, Role, Site};
+use crate::nn::{Init, Scope, Start, check_probability};
+use crate::peft::{Base, Linear, Prefix, Role, Site, Term};
 
 /// Sizes and names of an attention.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,20 @@ pub struct AttentionSizes {
     pub names: [&'static str; 4],
 }
 
-/// Scaled dot-product attention, not causal, with four projections that all have a bias.
+impl AttentionSizes {
+    fn check(&self) -> Result<()> {
+        if self.heads < 1 || self.dim % self.heads != 0 {
+            return Err(Error::Setting {
+                key: "heads".to_owned(),
+                expected: format!("a divisor of the width {}", self.dim),
+                got: self.heads.to_string(),
+            });
+        }
+        check_probability("attention dropout", self.dropout)
+    }
+}
+
+/// Scaled dot-product attention, not causal, with four projections.
 #[derive(Debug)]
 pub struct Attention {
     heads: i64,
@@ -40,14 +53,7 @@ impl Attention {
     /// # Errors
     /// When `heads` does not divide `dim`, or the dropout is no probability.
     pub fn new(vs: &Scope, layer: &Scope, s: AttentionSizes) -> Result<Self> {
-        if s.heads < 1 || s.dim % s.heads != 0 {
-            return Err(Error::Setting {
-                key: "heads".to_owned(),
-                expected: format!("a divisor of the width {}", s.dim),
-                got: s.heads.to_string(),
-            });
-        }
-        check_probability("attention dropout", s.dropout)?;
+        s.check()?;
         let site = |role| Site { role, layer: Some(s.layer), inp: s.dim, out: s.dim };
         let linear = |role, name| Linear::new(&(vs / name), site(role));
         let [query, key, value, out] = s.names;
@@ -59,6 +65,45 @@ impl Attention {
             key: linear(Role::Key, key)?,
             value: linear(Role::Value, value)?,
             out: linear(Role::Out, out)?,
+            prefix: layer.prefix(&site(Role::Key))?,
+        })
+    }
+
+    /// Queries, keys and values are the rows of one layer `qkv`, as vision transformers keep them; the names of `s` are
+    /// where a method puts what it adds to each, and the name of the projection out.
+    ///
+    /// # Errors
+    /// As [`Attention::new`].
+    pub fn fused(
+        vs: &Scope,
+        layer: &Scope,
+        s: AttentionSizes,
+        start: Start,
+        qkv_bias: bool,
+    ) -> Result<Self> {
+        s.check()?;
+        let scope = vs / "qkv";
+        let (rows, zero) = (3 * s.dim, Init::Const(0.0));
+        let bias = |_| scope.param("bias", &[rows], zero, Role::Query, Term::Bias);
+        let init = start.init(s.dim, rows);
+        let whole = Base {
+            weight: scope.param("weight", &[rows, s.dim], init, Role::Query, Term::Weight)?,
+            bias: qkv_bias.then_some(()).map(bias).transpose()?,
+        };
+        let name = vs.name("qkv");
+        let site = |role| Site { role, layer: Some(s.layer), inp: s.dim, out: s.dim };
+        let part = |role, n: usize| {
+            Linear::rows(&(vs / s.names[n]), site(role), &whole, &name, n as i64 * s.dim)
+        };
+        let out = start.init(s.dim, s.dim);
+        Ok(Self {
+            heads: s.heads,
+            dropout: s.dropout,
+            live: vs.live(),
+            query: part(Role::Query, 0)?,
+            key: part(Role::Key, 1)?,
+            value: part(Role::Value, 2)?,
+            out: Linear::started(&(vs / s.names[3]), site(Role::Out), out, Some(zero))?,
             prefix: layer.prefix(&site(Role::Key))?,
         })
     }

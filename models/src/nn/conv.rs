@@ -6,13 +6,13 @@ use crate::error::Result;
 use crate::nn::{Init, Scope};
 use crate::peft::{Role, Term};
 
-/// A square 2-d convolution.
+/// A 2-d convolution with bias.
 #[derive(Debug)]
 pub struct Conv2d {
     weight: Tensor,
     bias: Tensor,
     stride: i64,
-    padding: i64,
+    padding: [i64; 2],
 }
 
 impl Conv2d {
@@ -25,16 +25,29 @@ impl Conv2d {
         stride: i64,
         padding: i64,
     ) -> Result<Self> {
-        let init = Init::fan_in(inp * kernel * kernel);
-        let weight = vs.param("weight", &[out, inp, kernel, kernel], init, role, Term::Weight)?;
+        let conv = Self::rect(vs, role, (inp, out), [kernel; 2], [padding; 2])?;
+        Ok(Self { stride, ..conv })
+    }
+
+    /// Another kernel and padding for either axis; stride 1.
+    pub fn rect(
+        vs: &Scope,
+        role: Role,
+        (inp, out): (i64, i64),
+        kernel: [i64; 2],
+        padding: [i64; 2],
+    ) -> Result<Self> {
+        let [height, width] = kernel;
+        let init = Init::fan_in(inp * height * width);
+        let weight = vs.param("weight", &[out, inp, height, width], init, role, Term::Weight)?;
         let bias = vs.param("bias", &[out], init, role, Term::Bias)?;
-        Ok(Self { weight, bias, stride, padding })
+        Ok(Self { weight, bias, stride: 1, padding })
     }
 
     /// x `[B, C, H, W]` -> `[B, C', H', W']`
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (s, p) = ([self.stride; 2], [self.padding; 2]);
-        Ok(x.f_conv2d(&self.weight, Some(&self.bias), s, p, [1, 1], 1)?)
+        let s = [self.stride; 2];
+        Ok(x.f_conv2d(&self.weight, Some(&self.bias), s, self.padding, [1, 1], 1)?)
     }
 }
 
@@ -67,14 +80,27 @@ pub struct Conv1dSizes {
     pub bias: bool,
 }
 
+impl Conv1dSizes {
+    /// Stride 1, with bias, one group: the usual layer of a CNN; an odd kernel keeps the length.
+    pub fn same(inp: i64, out: i64, kernel: i64) -> Self {
+        Self { inp, out, kernel, stride: 1, padding: kernel / 2, groups: 1, bias: true }
+    }
+}
+
 impl Conv1d {
     /// A convolution of the sizes given.
     pub fn new(vs: &Scope, role: Role, s: Conv1dSizes) -> Result<Self> {
+        let default = Init::fan_in(s.inp / s.groups * s.kernel);
+        Self::started(vs, role, s, default)
+    }
+
+    /// The same with other starting values of the weight.
+    pub fn started(vs: &Scope, role: Role, s: Conv1dSizes, start: Init) -> Result<Self> {
         let inp = s.inp / s.groups;
-        let init = Init::fan_in(inp * s.kernel);
-        let weight = vs.param("weight", &[s.out, inp, s.kernel], init, role, Term::Weight)?;
+        let weight = vs.param("weight", &[s.out, inp, s.kernel], start, role, Term::Weight)?;
+        let default = Init::fan_in(inp * s.kernel);
         let bias = match s.bias {
-            true => Some(vs.param("bias", &[s.out], init, role, Term::Bias)?),
+            true => Some(vs.param("bias", &[s.out], default, role, Term::Bias)?),
             false => None,
         };
         Ok(Self { weight, bias, stride: s.stride, padding: s.padding, groups: s.groups })

@@ -1,9 +1,9 @@
-//! The feed-forward of an encoder layer, under the names that both foundation models use. D width, I inner width.
+//! The feed-forward of an encoder layer; by default under the names that both foundation models use. D width, I inner width.
 
 use tch::Tensor;
 
 use crate::error::Result;
-use crate::nn::{Activation, Dropout, Scope, check_probability};
+use crate::nn::{Activation, Dropout, Init, Scope, Start, check_probability};
 use crate::peft::{Linear, Role, Site};
 
 /// Sizes of a feed-forward.
@@ -39,14 +39,34 @@ impl FeedForward {
     /// # Errors
     /// When a dropout is no probability.
     pub fn new(vs: &Scope, s: FeedForwardSizes) -> Result<Self> {
+        Self::built(vs, s, ["intermediate_dense", "output_dense"], Linear::new)
+    }
+
+    /// The same under other names and with starting values of a vision transformer.
+    ///
+    /// # Errors
+    /// As [`FeedForward::new`].
+    pub fn named(vs: &Scope, s: FeedForwardSizes, names: [&str; 2], start: Start) -> Result<Self> {
+        Self::built(vs, s, names, |vs, site| {
+            let init = start.init(site.inp, site.out);
+            Linear::started(vs, site, init, Some(Init::Const(0.0)))
+        })
+    }
+
+    fn built(
+        vs: &Scope,
+        s: FeedForwardSizes,
+        [up, down]: [&str; 2],
+        linear: impl Fn(&Scope, Site) -> Result<Linear>,
+    ) -> Result<Self> {
         check_probability("activation dropout", s.activation_dropout)?;
         check_probability("hidden dropout", s.dropout)?;
         let site = |role, inp, out| Site { role, layer: Some(s.layer), inp, out };
         Ok(Self {
-            up: Linear::new(&(vs / "intermediate_dense"), site(Role::Up, s.dim, s.inner))?,
+            up: linear(&(vs / up), site(Role::Up, s.dim, s.inner))?,
             activation: s.activation,
             inner_dropout: Dropout::new(vs, s.activation_dropout),
-            down: Linear::new(&(vs / "output_dense"), site(Role::Down, s.inner, s.dim))?,
+            down: linear(&(vs / down), site(Role::Down, s.inner, s.dim))?,
             dropout: Dropout::new(vs, s.dropout),
         })
     }

@@ -26,6 +26,12 @@ impl Init {
         Init::Uniform(1.0 / (inputs.max(1) as f64).sqrt())
     }
 
+    /// Uniform in +-sqrt(6 / (inputs + outputs)), the inputs and outputs of one element times the taps of a kernel
+    /// (Glorot and Bengio 2010).
+    pub fn xavier(inputs: i64, outputs: i64) -> Self {
+        Init::Uniform((6.0 / (inputs + outputs).max(1) as f64).sqrt())
+    }
+
     /// `n` values for the variable `name`.
     pub(crate) fn values(self, n: usize, seed: u64, name: &str) -> Vec<f32> {
         match self {

@@ -25,6 +25,19 @@ impl MelSpec {
     /// For front ends that are not plain power spectrograms over a periodic Hann window, and for amplitudes that look
     /// at a whole track.
     pub fn new(vs: &Scope, cfg: &MelConfig) -> Result<Self> {
+        let plan = Self::unnamed(vs, cfg)?;
+        Ok(Self {
+            window: (vs / "spectrogram").constant("window", plan.window)?,
+            bank: (vs / "mel_scale").constant("fb", plan.bank)?,
+            cfg: plan.cfg,
+        })
+    }
+
+    /// The same without variables, for networks whose checkpoints do not carry the front end.
+    ///
+    /// # Errors
+    /// As [`MelSpec::new`].
+    pub fn unnamed(vs: &Scope, cfg: &MelConfig) -> Result<Self> {
         let plain = cfg.spectrum == Spectrum::Power
             && cfg.win == cfg.n_fft
             && cfg.framing != Framing::Inside
@@ -44,8 +57,8 @@ impl MelSpec {
         let bank = Tensor::f_from_slice(&filterbank(cfg))?.f_reshape(shape)?; // [F, K]
         let bank = bank.f_transpose(0, 1)?.f_contiguous()?; // [K, F]
         Ok(Self {
-            window: (vs / "spectrogram").constant("window", window)?,
-            bank: (vs / "mel_scale").constant("fb", bank)?,
+            window: window.f_to_device(vs.device())?,
+            bank: bank.f_to_device(vs.device())?,
             cfg: cfg.clone(),
         })
     }

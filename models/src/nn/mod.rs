@@ -3,18 +3,23 @@
 mod attention;
 mod conv;
 mod feed_forward;
+mod front;
 mod init;
 mod melspec;
 mod norm;
 mod scope;
+mod vit;
 
 pub use attention::{Attention, AttentionSizes};
 pub use conv::{Conv1d, Conv1dSizes, Conv2d};
 pub use feed_forward::{FeedForward, FeedForwardSizes};
+pub(crate) use front::front_end;
+pub use front::{Front, Source};
 pub use init::Init;
 pub use melspec::MelSpec;
 pub use norm::{BatchNorm, LayerNorm};
 pub use scope::{Part, Scope, Store, Variable};
+pub use vit::{Start, VitBlock, VitSizes};
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;

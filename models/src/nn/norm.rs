@@ -9,11 +9,12 @@ use crate::peft::{Role, Term};
 const EPS: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
 
-/// Normalisation over the last axis, with weight and bias; eps 1e-5.
+/// Normalisation over the last axis, with weight and bias; eps 1e-5 unless said otherwise.
 #[derive(Debug)]
 pub struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
+    eps: f64,
 }
 
 impl LayerNorm {
@@ -21,13 +22,18 @@ impl LayerNorm {
     pub fn new(vs: &Scope, role: Role, dim: i64) -> Result<Self> {
         let weight = vs.param("weight", &[dim], Init::Const(1.0), role, Term::Weight)?;
         let bias = vs.param("bias", &[dim], Init::Const(0.0), role, Term::Bias)?;
-        Ok(Self { weight, bias })
+        Ok(Self { weight, bias, eps: EPS })
+    }
+
+    /// The same with another eps, added to the variance.
+    pub fn with_eps(self, eps: f64) -> Self {
+        Self { eps, ..self }
     }
 
     /// x `[.., D]` -> the same shape
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let dim = self.weight.size();
-        Ok(x.f_layer_norm(dim.as_slice(), Some(&self.weight), Some(&self.bias), EPS, true)?)
+        Ok(x.f_layer_norm(dim.as_slice(), Some(&self.weight), Some(&self.bias), self.eps, true)?)
     }
 }
 

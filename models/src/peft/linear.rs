@@ -47,21 +47,57 @@ pub struct Linear {
     name: String,
     role: Role,
     base: Base,
+    rows: Option<Rows>,
     delta: Option<Box<dyn Delta>>,
+}
+
+/// Which rows of a larger layer a layer is.
+#[derive(Debug)]
+struct Rows {
+    whole: String,
+    start: i64,
+    count: i64,
+}
+
+/// A weight or bias with a change folded in.
+#[derive(Debug)]
+pub struct Merged {
+    /// Full name.
+    pub name: String,
+    /// The tensor, or some rows of it.
+    pub tensor: Tensor,
+    /// The first of these rows; `None` for all.
+    pub start: Option<i64>,
 }
 
 impl Linear {
     /// Weight `[out, in]` and bias `[out]`.
     pub fn new(vs: &Scope, site: Site) -> Result<Self> {
-        let bias = vs.param("bias", &[site.out], Init::fan_in(site.inp), site.role, Term::Bias)?;
-        Self::build(vs, site, &[site.out, site.inp], Init::fan_in(site.inp), Some(bias))
+        let default = Init::fan_in(site.inp);
+        Self::started(vs, site, default, Some(default))
+    }
+
+    /// The same with other starting values; without a bias where `bias` has none.
+    pub fn started(vs: &Scope, site: Site, weight: Init, bias: Option<Init>) -> Result<Self> {
+        let bias = bias.map(|init| vs.param("bias", &[site.out], init, site.role, Term::Bias));
+        Self::build(vs, site, &[site.out, site.inp], weight, bias.transpose()?)
     }
 
     /// As [`Linear::new`], with the weight uniform in `+-sqrt(6 / (in + out))` and the bias zero.
     pub fn glorot(vs: &Scope, site: Site) -> Result<Self> {
-        let bias = vs.param("bias", &[site.out], Init::Const(0.0), site.role, Term::Bias)?;
-        let bound = (6.0 / (site.inp + site.out).max(1) as f64).sqrt();
-        Self::build(vs, site, &[site.out, site.inp], Init::Uniform(bound), Some(bias))
+        Self::started(vs, site, Init::xavier(site.inp, site.out), Some(Init::Const(0.0)))
+    }
+
+    /// The rows of a larger layer from `start` on, as many as the site has outputs. `vs` is the scope of what a method
+    /// adds, `name` the larger layer's dotted name.
+    pub fn rows(vs: &Scope, site: Site, whole: &Base, name: &str, start: i64) -> Result<Self> {
+        let base = Base {
+            weight: whole.weight.shallow_clone(),
+            bias: whole.bias.as_ref().map(Tensor::shallow_clone),
+        };
+        let rows = Rows { whole: format!("{name}."), start, count: site.out };
+        let delta = vs.linear(&site)?;
+        Ok(Self { name: vs.name(""), role: site.role, base, rows: Some(rows), delta })
     }
 
     /// A kernel-1 convolution without bias: weight `[out, in, 1]`, applied over the last axis all the same.
@@ -78,14 +114,24 @@ impl Linear {
     ) -> Result<Self> {
         let weight = vs.param("weight", shape, init, site.role, Term::Weight)?;
         let (name, role) = (vs.name(""), site.role);
-        Ok(Self { name, role, base: Base { weight, bias }, delta: vs.linear(&site)? })
+        Ok(Self { name, role, base: Base { weight, bias }, rows: None, delta: vs.linear(&site)? })
+    }
+
+    /// Weight and bias of this layer alone (same storage).
+    fn base(&self) -> Result<Base> {
+        let Base { weight, bias } = &self.base;
+        let part = |x: &Tensor| match &self.rows {
+            Some(rows) => x.f_narrow(0, rows.start, rows.count),
+            None => Ok(x.shallow_clone()),
+        };
+        Ok(Base { weight: part(weight)?, bias: bias.as_ref().map(part).transpose()? })
     }
 
     /// x `[.., in]` -> `[.., out]`
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         match &self.delta {
-            Some(delta) => delta.forward(&self.base, x, train),
-            None => self.base.forward(x),
+            Some(delta) => delta.forward(&self.base()?, x, train),
+            None => self.base()?.forward(x),
         }
     }
 
@@ -101,15 +147,20 @@ impl Linear {
 
     /// Lets a change that starts from the published weights see them.
     pub fn settle(&self) -> Result<()> {
-        self.delta.as_ref().map_or(Ok(()), |delta| delta.settle(&self.base))
+        self.delta.as_ref().map_or(Ok(()), |delta| delta.settle(&self.base()?))
     }
 
-    /// Weight (and bias) by full name with the change folded in; `None` where nothing was added.
-    pub fn merged(&self) -> Result<Option<Vec<(String, Tensor)>>> {
-        let Some(delta) = &self.delta else { return Ok(None) };
-        let Base { weight, bias } = delta.merge(&self.base)?;
-        let mut out = vec![(format!("{}weight", self.name), weight)];
-        out.extend(bias.map(|bias| (format!("{}bias", self.name), bias)));
-        Ok(Some(out))
+    /// Weight (and bias) with the change folded in; nothing where nothing was added.
+    pub fn merged(&self) -> Result<Vec<Merged>> {
+        let Some(delta) = &self.delta else { return Ok(Vec::new()) };
+        let Base { weight, bias } = delta.merge(&self.base()?)?;
+        let (scope, start) = match &self.rows {
+            Some(rows) => (&rows.whole, Some(rows.start)),
+            None => (&self.name, None),
+        };
+        let named = |last: &str, tensor| Merged { name: format!("{scope}{last}"), tensor, start };
+        let mut out = vec![named("weight", weight)];
+        out.extend(bias.map(|bias| named("bias", bias)));
+        Ok(out)
     }
 }

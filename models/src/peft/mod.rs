@@ -20,7 +20,7 @@ pub use dora::Dora;
 pub(crate) use dora::stretched;
 pub use full::Full;
 pub use ia3::Ia3;
-pub use linear::{Base, Linear};
+pub use linear::{Base, Linear, Merged};
 pub use lora::{Lora, Rank, Scaling, Target};
 pub use prefix::Prefixes;
 pub use probe::Probe;
