@@ -52,11 +52,11 @@ impl FromStr for Pool {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedConfig {
-    /// Number of the hidden state; the last when left out.
+    /// Number of the hidden state; that of the published embedding, in most models the last, when left out.
     pub layer: Option<usize>,
     /// What is kept of the hidden states.
     pub pool: Pool,
-    /// Length of a window, seconds; when left out 30, and 3.69 (59 049 samples) for models with one vector a window.
+    /// Length of a window, seconds; when left out that which the model was made for, or 30 where it takes any.
     pub window_s: Option<f64>,
     /// Windows that go through the model together, at most.
     pub batch: usize,
@@ -96,8 +96,6 @@ pub struct Embedder<'a> {
 
 /// Seconds of a window of the published protocols.
 const WINDOW_S: f64 = 30.0;
-/// The same for models with one vector a window: 59 049 samples at 16 kHz.
-const SHORT_WINDOW_S: f64 = 3.690_562_5;
 /// A rest shorter than this many seconds joins the window before it.
 const REST_S: f64 = 1.0;
 /// Recordings shorter than this many seconds have no hidden states worth the name.
@@ -115,7 +113,7 @@ impl<'a> Embedder<'a> {
             let got = format!("{} with {:?}", spec.name, spec.input);
             return misfit("model", "a model that takes waves".to_owned(), got);
         };
-        let layer = cfg.layer.map_or(Layer::Last, Layer::At).number(spec.layers)?;
+        let layer = Layer::At(cfg.layer.unwrap_or(spec.embedding)).number(spec.layers)?;
         if let Pool::Rate(hz) = cfg.pool {
             let most = spec.frame_rate.unwrap_or(0.0);
             if hz > most {
@@ -123,7 +121,7 @@ impl<'a> Embedder<'a> {
                 return misfit("pool", own, format!("{hz}hz"));
             }
         }
-        let usual = if spec.frame_rate.is_some() { WINDOW_S } else { SHORT_WINDOW_S };
+        let usual = spec.window.map_or(WINDOW_S, |samples| samples as f64 / f64::from(rate));
         let window_s = cfg.window_s.unwrap_or(usual);
         if !(window_s.is_finite() && window_s >= REST_S) {
             return misfit("window", format!("{REST_S} second or more"), window_s.to_string());
@@ -172,7 +170,7 @@ impl<'a> Embedder<'a> {
     }
 
     /// Windows side by side. What is left at the end is a window of its own from one second on, else part of the
-    /// last one; models with one vector a window leave it out. With `pad` every window is whole and the last one may
+    /// last one; models made for one length leave it out. With `pad` every window is whole and the last one may
     /// reach behind the end.
     fn cuts(&self, samples: usize) -> Vec<Range<usize>> {
         if self.pad {
@@ -184,7 +182,7 @@ impl<'a> Embedder<'a> {
         let rest = full * self.window..samples;
         match cuts.last_mut() {
             None => cuts.push(rest),
-            Some(_) if rest.is_empty() || self.spec.frame_rate.is_none() => {}
+            Some(_) if rest.is_empty() || self.spec.window.is_some() => {}
             Some(last) if (rest.len() as f64) < REST_S * f64::from(self.rate) => {
                 last.end = rest.end
             }
@@ -193,7 +191,8 @@ impl<'a> Embedder<'a> {
         cuts
     }
 
-    /// Embeddings of waves at [`Embedder::rate`], one each. Windows of equal length share batches, in a fixed order.
+    /// Embeddings of waves at [`Embedder::rate`], one each. Windows of equal length share batches, in a fixed order. A wave
+    /// shorter than the window of a model made for one length is filled up with zeros.
     ///
     /// # Errors
     /// When a wave is too short for the model, or libtorch refuses.
@@ -204,16 +203,20 @@ impl<'a> Embedder<'a> {
             let cuts = self.cuts(wave.len());
             parts.push(vec![Embedding { data: Vec::new(), frames: 0 }; cuts.len()]);
             for (n, cut) in cuts.into_iter().enumerate() {
-                by_length.entry(cut.len()).or_default().push((w, n, cut));
+                let length = match self.spec.window {
+                    Some(_) => cut.len().max(self.window),
+                    None => cut.len(),
+                };
+                by_length.entry(length).or_default().push((w, n, cut));
             }
         }
         for (length, jobs) in by_length {
             for jobs in jobs.chunks(self.batch) {
                 let mut x = Vec::with_capacity(jobs.len() * length);
-                for (w, _, cut) in jobs {
+                for (i, (w, _, cut)) in jobs.iter().enumerate() {
                     let heard = cut.start..cut.end.min(waves[*w].len());
                     x.extend_from_slice(&waves[*w][heard]);
-                    x.resize(x.len().next_multiple_of(length), 0.0);
+                    x.resize((i + 1) * length, 0.0);
                 }
                 let x = Tensor::f_from_slice(&x)?.f_view([jobs.len() as i64, length as i64])?;
                 let hidden = self.hidden(&x, length)?; // [B, T', D]

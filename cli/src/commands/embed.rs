@@ -24,13 +24,13 @@ pub struct Args {
     /// Model folder, from `etude import`
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Number of the hidden state, 0 is what enters the first layer; the last when left out
+    /// Number of the hidden state, 0 is what enters the first layer; the published embedding when left out
     #[arg(long, value_name = "N")]
     layer: Option<usize>,
     /// What is kept: none (every hidden state), mean, or averages at a rate such as 10hz
     #[arg(long, default_value = "none")]
     pool: Pool,
-    /// Length of a window, seconds; 30 for models with many hidden states a window
+    /// Length of a window, seconds; what the model was made for when left out, 30 where it takes any
     #[arg(long, value_name = "SECONDS")]
     window: Option<f64>,
     /// Windows that go through the model together

@@ -22,6 +22,15 @@ enum Name {
     Mert,
     /// Short-chunk CNN
     Vggish,
+    /// Wide and tall convolutions on a mel image
+    Musicnn,
+    /// Convolutions on the wave; a CLMR checkpoint
+    #[value(name = "samplecnn")]
+    SampleCnn,
+    /// Transformer on patches of a mel image: AST under its own or Hugging Face's names, or DeiT on ImageNet
+    Ast,
+    /// Masked autoencoder on mel frames
+    Tmae,
 }
 
 impl Name {
@@ -30,6 +39,10 @@ impl Name {
             Name::MusicFm => "musicfm",
             Name::Mert => "mert",
             Name::Vggish => "vggish",
+            Name::Musicnn => "musicnn",
+            Name::SampleCnn => "samplecnn",
+            Name::Ast => "ast",
+            Name::Tmae => "tmae",
         }
     }
 }
@@ -50,12 +63,16 @@ pub struct Args {
     /// Sizes, in the JSON published beside the checkpoint; the published model's when left out
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Which of the published models: 95m or 330m (mert), limited or ccml (vggish)
+    /// Which of the published models: 95m or 330m (mert), limited or ccml (vggish, musicnn; also ccml_fixed, sota), ccml
+    /// or limited_fixed (ast)
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     preset: Option<String>,
     /// Keep the first N encoder layers
     #[arg(long, value_name = "N")]
     layers: Option<usize>,
+    /// AST: mel frames of an input; positions are fitted to them
+    #[arg(long, value_name = "N")]
+    frames: Option<i64>,
 }
 
 /// Compares every name and shape, then writes; a file that does not fit is told name by name, and nothing is written.
@@ -109,6 +126,10 @@ fn config(args: &Args) -> Result<BackboneConfig> {
             BackboneConfig::from_json(name, &text).with_context(|| path.display().to_string())?
         }
         None => BackboneConfig::published(name, args.preset.as_deref())?,
+    };
+    let config = match args.frames {
+        Some(frames) => config.with_frames(frames)?,
+        None => config,
     };
     Ok(match args.layers {
         Some(layers) => config.with_layers(layers)?,
