@@ -3,10 +3,14 @@
 use crate::error::{Error, Result};
 use crate::experiment::{DataConfig, Experiment, KeepConfig};
 use crate::objective::ObjectiveConfig;
+use crate::objectives::contrastive::ContrastiveConfig;
 use crate::optim::{OptimConfig, Rule};
 use crate::schedule::{ScheduleConfig, Watch};
 use crate::stopping::Mode;
 use etude_models::{BackboneConfig, HeadConfig, Tuning, masked};
+
+/// Lowest rate of any backbone, Hz: changes that fit it fit all.
+const LOWEST_RATE: u32 = 16_000;
 
 impl Experiment {
     /// What contradicts itself or is out of range, all of it at once.
@@ -52,23 +56,75 @@ fn check_data(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
 
 fn check_objective(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
     let headless = matches!(exp.model.head, HeadConfig::None(_));
-    if matches!(exp.objective, ObjectiveConfig::Supervised(_)) {
-        let expected = "expected linear, mlp or published, got none";
-        return no(!headless, format!("model.head.kind: {expected}: this objective is supervised"));
-    }
-    no(headless, "model.head.kind: expected none: masked_tokens learns the backbone".to_owned());
-    let full = matches!(exp.tuning, Tuning::Full(_));
-    no(full, "tuning.method: expected full: masked_tokens learns the backbone".to_owned());
-    let BackboneConfig::MusicFm(net) = &exp.model.backbone else {
-        let name = exp.model.backbone.name();
-        return no(false, format!("model.backbone.name: expected musicfm, got {name}"));
+    let name = match &exp.objective {
+        ObjectiveConfig::Supervised(_) => {
+            let got = if headless { "none" } else { "projection" };
+            let text = format!(
+                "model.head.kind: expected linear, mlp or published, got {got}: this objective is supervised"
+            );
+            let projects = matches!(exp.model.head, HeadConfig::Projection(_));
+            return no(!headless && !projects, text);
+        }
+        ObjectiveConfig::MaskedTokens(_) => "masked_tokens",
+        ObjectiveConfig::Contrastive(_) => "contrastive",
+        ObjectiveConfig::MaskedPatches(_) => "masked_patches",
     };
-    let on = "expected true: masked_tokens learns with the pre-training head";
-    no(net.pretraining, format!("model.backbone.pretraining: {on}"));
+    let full = matches!(exp.tuning, Tuning::Full(_));
+    no(full, format!("tuning.method: expected full: {name} learns the backbone"));
+    if let ObjectiveConfig::Contrastive(cfg) = &exp.objective {
+        return check_contrastive(exp, cfg, no);
+    }
+    no(headless, format!("model.head.kind: expected none: {name} learns the backbone"));
+    let on = format!("expected true: {name} learns with what only pre-training needs");
+    let on = format!("model.backbone.pretraining: {on}");
+    match (&exp.objective, &exp.model.backbone) {
+        (ObjectiveConfig::MaskedPatches(cfg), backbone) => {
+            let inside = cfg.ratio > 0.0 && cfg.ratio < 1.0;
+            let got = cfg.ratio;
+            no(inside, format!("objective.ratio: expected between 0 and 1, got {got}"));
+            match backbone {
+                BackboneConfig::Tmae(net) => no(net.pretraining, on),
+                other => {
+                    let name = other.name();
+                    no(false, format!("model.backbone.name: expected tmae, got {name}"));
+                }
+            }
+        }
+        (_, BackboneConfig::MusicFm(net)) => {
+            no(net.pretraining, on);
+            check_blocks(exp, no);
+        }
+        (_, other) => {
+            let name = other.name();
+            no(false, format!("model.backbone.name: expected musicfm, got {name}"));
+        }
+    }
+}
+
+/// Crops of whole blocks, as masked tokens need them.
+fn check_blocks(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
     let (block, token) = (masked::BLOCK as u64, masked::BLOCK as u64 / masked::BLOCK_TOKENS as u64);
     for (key, crop) in [("data.crop", exp.data.crop), ("eval.window", exp.eval_loader().crop)] {
         let fits = crop.steps().is_some_and(|n| n >= block && n.is_multiple_of(token));
         no(fits, format!("{key}.steps: expected a multiple of {token}, at least {block}"));
+    }
+}
+
+fn check_contrastive(exp: &Experiment, cfg: &ContrastiveConfig, no: &mut impl FnMut(bool, String)) {
+    let projects = matches!(exp.model.head, HeadConfig::Projection(_));
+    no(projects, "model.head.kind: expected projection: contrastive compares those".to_owned());
+    let drops = "data.drop_last: expected true: contrastive needs batches of one size";
+    no(exp.data.drop_last, drops.to_owned());
+    no(exp.data.batch > 1, "data.batch: expected 2 or more: clips are told apart".to_owned());
+    let samples = cfg.augment.samples as u64;
+    let fits = exp.data.crop.steps().is_none_or(|steps| steps >= samples);
+    no(fits, format!("data.crop.steps: expected {samples} or more, as a view has"));
+    let positive = cfg.temperature.is_finite() && cfg.temperature > 0.0;
+    let got = cfg.temperature;
+    no(positive, format!("objective.temperature: expected above 0, got {got}"));
+    no(cfg.threads > 0, "objective.threads: expected at least 1, got 0".to_owned());
+    if let Err(e) = cfg.augment.check(LOWEST_RATE) {
+        no(false, format!("objective.augment.{e}"));
     }
 }
 

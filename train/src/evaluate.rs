@@ -68,7 +68,7 @@ impl Trained {
     pub fn open(dir: &RunDir, sets: &[String]) -> Result<Self> {
         let experiment = Experiment::read(&dir.config(), sets)?;
         let identity = Identity::read(dir)?;
-        let objective = experiment.objective.build(&identity.vocab)?;
+        let objective = experiment.objective.build(&identity.vocab, experiment.run.seed)?;
         let device = etude_aten::device(&experiment.run.device)?;
         if let Some(threads) = experiment.run.threads {
             etude_aten::set_threads(threads);

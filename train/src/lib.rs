@@ -13,6 +13,7 @@ mod curves;
 mod error;
 mod evaluate;
 mod experiment;
+mod frame_stats;
 mod identity;
 mod kept;
 mod log;
@@ -41,6 +42,7 @@ pub use evaluate::{Evaluation, Trained, evaluate, evaluate_on};
 pub use experiment::{
     DataConfig, EvalConfig, Experiment, KeepConfig, RunConfig, TrainerConfig, WindowConfig,
 };
+pub use frame_stats::frame_stats;
 pub use identity::Identity;
 pub use log::{Log, Pace, Phase, Row, Timing, read_log};
 pub use objective::{Extras, Objective, ObjectiveConfig};

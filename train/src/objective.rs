@@ -2,6 +2,8 @@
 
 use crate::LOSS;
 use crate::error::Result;
+use crate::objectives::contrastive::{self, Contrastive, ContrastiveConfig};
+use crate::objectives::masked_patches::{MaskedPatches, MaskedPatchesConfig};
 use crate::objectives::masked_tokens::{self, MaskedTokens, MaskedTokensConfig};
 use crate::objectives::supervised::{Supervised, SupervisedConfig};
 use etude_eval::Task;
@@ -21,6 +23,10 @@ pub enum ObjectiveConfig {
     Supervised(SupervisedConfig),
     /// Tokens of the input itself, behind hidden stretches.
     MaskedTokens(MaskedTokensConfig),
+    /// Which views are of one clip.
+    Contrastive(Box<ContrastiveConfig>),
+    /// Mel values of the input itself, in hidden patches.
+    MaskedPatches(MaskedPatchesConfig),
 }
 
 /// Numbers worth plotting beside the loss, 0-d, still on the device.
@@ -56,14 +62,16 @@ pub trait Objective {
 }
 
 impl ObjectiveConfig {
-    /// The objective on the classes of a view.
+    /// The objective on the classes of a view; `seed` is the run's.
     ///
     /// # Errors
     /// When the task does not fit the view.
-    pub fn build(&self, vocab: &Vocab) -> Result<Box<dyn Objective>> {
+    pub fn build(&self, vocab: &Vocab, seed: u64) -> Result<Box<dyn Objective>> {
         match self {
             ObjectiveConfig::Supervised(cfg) => Ok(Box::new(Supervised::new(cfg, vocab)?)),
             ObjectiveConfig::MaskedTokens(_) => Ok(Box::new(MaskedTokens::default())),
+            ObjectiveConfig::Contrastive(cfg) => Ok(Box::new(Contrastive::new(cfg, seed))),
+            ObjectiveConfig::MaskedPatches(cfg) => Ok(Box::new(MaskedPatches::new(cfg))),
         }
     }
 
@@ -79,6 +87,8 @@ impl ObjectiveConfig {
                 cfg.task.score_names().iter().copied().chain([LOSS]).collect()
             }
             ObjectiveConfig::MaskedTokens(_) => vec![masked_tokens::ACCURACY, LOSS],
+            ObjectiveConfig::Contrastive(_) => vec![contrastive::ACCURACY, LOSS],
+            ObjectiveConfig::MaskedPatches(_) => vec![LOSS],
         }
     }
 }

@@ -29,7 +29,7 @@ impl Setup {
         }
         let view = read_view(&exp.view_path())?;
         let index = Index::open(&exp.shards_dir())?;
-        let objective = exp.objective.build(&view.vocab)?;
+        let objective = exp.objective.build(&view.vocab, exp.run.seed)?;
         objective.task().map_or(Ok(()), |task| task.check(&view))?;
         let model = build_model(exp, objective.outputs(), device, weights)?;
         check_input(&model, &index, exp)?;

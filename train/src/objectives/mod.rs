@@ -1,4 +1,6 @@
 //! One objective a file.
 
+pub mod contrastive;
+pub mod masked_patches;
 pub mod masked_tokens;
 pub mod supervised;
