@@ -71,7 +71,8 @@ table: build ## our rows beside the published ones of PAPER (default: CORPUS)
 study-demo: build ## both studies in small on the demo corpora, with their figures
 	@$(ETUDE) demo --out data/raw/demo
 	@$(ETUDE) demo --culture modal --out data/raw/demo_modal
-	@for corpus in demo demo_modal; do \
+	@$(ETUDE) demo --notes --out data/raw/demo_notes
+	@for corpus in demo demo_modal demo_notes; do \
 	  $(ETUDE) ingest configs/data/$$corpus.toml && $(ETUDE) shards configs/data/$$corpus.toml || exit; done
 	@$(ETUDE) study limited --config configs/demo/study_limited.toml $(ARGS)
 	@$(ETUDE) study transfer --config configs/demo/study_transfer.toml $(ARGS)

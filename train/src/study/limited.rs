@@ -5,9 +5,10 @@
 //! clean ones and are scored on all.
 
 use super::needed::Needed;
-use super::{Deformation, Embed, Place, Recipe, Step, Study, Work, push, set};
+use super::{Embed, Place, Recipe, Step, Study, Work, push, set};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
+use etude_features::Deformation;
 use etude_models::HeadConfig;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -404,6 +405,11 @@ fn check(study: &Study, cfg: &Limited) -> Result<()> {
     }
     if let Some(task) = cfg.tasks.iter().find(|t| t.scores.is_empty()) {
         return study.refuse(format!("study.tasks: {}: scores: expected at least one", task.name));
+    }
+    for (name, deformation) in &cfg.deformations {
+        if let Err(e) = deformation.check() {
+            return study.refuse(format!("study.deformations.{name}: {e}"));
+        }
     }
     if !cfg.subsets.sizes.is_sorted_by(|a, b| a < b) {
         return study.refuse("study.subsets.sizes: expected the smallest first, none twice".into());

@@ -11,7 +11,6 @@ mod needed;
 mod network;
 mod transfer;
 
-pub use deform::Deformation;
 pub use limited::{Limited, LimitedModel, Probe, ProbeRow, Size, Sizes, TaskRow};
 pub use network::{has_network, write_network};
 pub use transfer::{Regime, Source, Transfer, TransferRow};
@@ -231,7 +230,7 @@ impl Study {
             return self.refuse("study: only limited-data studies have deformations".to_owned());
         };
         match cfg.deformations.get(name) {
-            Some(deformation) => Ok(deformation.deform()),
+            Some(deformation) => Ok(deform::deform(deformation)),
             None => self.refuse(format!("study.deformations: there is no {name}")),
         }
     }

@@ -9,8 +9,9 @@ use etude_eval::paper::study::{
     read_published, transfer,
 };
 use etude_eval::read_predictions;
+use etude_features::Deformation;
 use etude_manifests::{Split, read_tracks, read_view};
-use etude_train::study::{Deformation, Limited, Place, Study, StudyConfig, Transfer};
+use etude_train::study::{Limited, Place, Study, StudyConfig, Transfer};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -130,6 +131,9 @@ fn in_words(deformation: &Deformation) -> String {
         Deformation::Noise { snr_db } => format!("noise at {snr_db} dB"),
         Deformation::Gain { db } if *db < 0.0 => format!("{} dB quieter", -db),
         Deformation::Gain { db } => format!("{db} dB louder"),
+        Deformation::Chain { steps } => {
+            steps.iter().map(in_words).collect::<Vec<_>>().join(", then ")
+        }
     }
 }
 
