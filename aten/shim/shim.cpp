@@ -132,6 +132,11 @@ int etude_cuda_reset_peak(int64_t device, char* err, size_t err_len) {
   });
 }
 
+// Afterwards the tensor has no gradient.
+int etude_clear_grad(void* tensor, char* err, size_t err_len) {
+  return guarded(err, err_len, [&] { static_cast<at::Tensor*>(tensor)->mutable_grad().reset(); });
+}
+
 // Turns autocast to bfloat16 on or off for this thread; `before` receives what was there: on or off, type.
 int etude_autocast_enter(int cuda, int on, int* before, char* err, size_t err_len) {
   return guarded(err, err_len, [&] {
@@ -142,6 +147,10 @@ int etude_autocast_enter(int cuda, int on, int* before, char* err, size_t err_le
     if (on) at::autocast::set_autocast_dtype(device, at::kBFloat16);
     at::autocast::increment_nesting();
   });
+}
+
+int etude_autocast_is_on(int cuda) {
+  return at::autocast::is_autocast_enabled(cuda ? at::kCUDA : at::kCPU) ? 1 : 0;
 }
 
 // Undoes etude_autocast_enter; the outermost one drops the converted weights.

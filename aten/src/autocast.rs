@@ -35,6 +35,12 @@ impl Autocast {
         Self::enter(device, false)
     }
 
+    /// Whether operations of this thread on such a device choose their element type now.
+    pub fn is_on(device: Device) -> bool {
+        // SAFETY: reads one flag of this thread.
+        unsafe { ffi::etude_autocast_is_on(c_int::from(device.is_cuda())) != 0 }
+    }
+
     fn enter(device: Device, on: bool) -> Result<Self> {
         let cuda = c_int::from(device.is_cuda());
         let mut before = [0; 2];
@@ -66,7 +72,11 @@ mod tests {
     #[test]
     fn products_are_bf16_inside_and_float32_outside_even_after_a_panic() {
         let x = Tensor::ones([4, 4], (Kind::Float, Device::Cpu));
-        let kind = || x.matmul(&x).kind();
+        let kind = || {
+            let kind = x.matmul(&x).kind();
+            assert_eq!(Autocast::is_on(Device::Cpu), kind == Kind::BFloat16);
+            kind
+        };
         assert_eq!(kind(), Kind::Float);
         {
             let _on = Autocast::bf16(Device::Cpu).unwrap();

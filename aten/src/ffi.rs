@@ -1,6 +1,6 @@
 //! Declarations of `shim/shim.cpp` and the one place that turns its return code into a [`Result`].
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 use crate::{Error, Result};
 
@@ -43,12 +43,14 @@ unsafe extern "C" {
         err: *mut c_char,
         n: usize,
     ) -> c_int;
+    pub(crate) fn etude_autocast_is_on(cuda: c_int) -> c_int;
     pub(crate) fn etude_autocast_leave(
         cuda: c_int,
         before: *const c_int,
         err: *mut c_char,
         n: usize,
     ) -> c_int;
+    pub(crate) fn etude_clear_grad(tensor: *mut c_void, err: *mut c_char, n: usize) -> c_int;
     pub(crate) fn etude_cuda_reset_peak(device: i64, err: *mut c_char, n: usize) -> c_int;
 }
 

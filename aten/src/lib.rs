@@ -1,13 +1,15 @@
 //! The thin edge to libtorch: what tch does not bind.
 //!
 //! CUDA at run time ([`cuda_init`], [`device`]), generator state ([`rng_state`]), mixed precision ([`Autocast`]),
-//! switches for determinism and TF32, memory of device and host, and the facts that `etude doctor` prints ([`facts`]). A C++
-//! shim of about a hundred lines is compiled against the libtorch in use; it needs no CUDA header.
+//! switches for determinism and TF32, memory of device and host, gradients taken away ([`clear_grad`]), and the facts
+//! that `etude doctor` prints ([`facts`]). A C++ shim of about a hundred lines is compiled against the libtorch in use;
+//! it needs no CUDA header.
 
 mod autocast;
 mod cuda;
 mod facts;
 mod ffi;
+mod grad;
 mod host;
 mod memory;
 mod rng;
@@ -16,6 +18,7 @@ mod switch;
 pub use autocast::Autocast;
 pub use cuda::{CudaLibrary, cuda_init, device};
 pub use facts::{CudaFacts, Facts, facts};
+pub use grad::clear_grad;
 pub use host::{host_peak, host_reset_peak};
 pub use memory::{Memory, cuda_memory, cuda_reset_peak};
 pub use rng::{rng_state, set_rng_state};

@@ -71,7 +71,7 @@ impl Layer {
             Layer::Last => Ok(last),
             Layer::At(n) if n <= last => Ok(n),
             Layer::At(n) => Err(Error::Setting {
-                key: "layer".to_owned(),
+                key: "model.layer".to_owned(),
                 expected: format!("0 to {last}"),
                 got: n.to_string(),
             }),
@@ -92,6 +92,31 @@ pub trait Backbone: Send {
 
     /// The layers that a tuning method may have changed.
     fn linears(&self) -> Vec<&Linear>;
+
+    /// Gradient checkpointing, on or off: in training only the input of each layer is kept and the layer runs again for
+    /// its gradients. Less memory, more time, the same numbers. [`Backbone::backward`] belongs to it.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when it is asked of a network without encoder layers.
+    fn checkpoint(&self, on: bool) -> Result<()> {
+        if !on {
+            return Ok(());
+        }
+        Err(Error::Setting {
+            key: "trainer.checkpoint".to_owned(),
+            expected: "a backbone with encoder layers, such as musicfm or mert".to_owned(),
+            got: self.spec().name.to_owned(),
+        })
+    }
+
+    /// Behind the `backward` of a loss, under gradient checkpointing: carries the gradients that reached the last hidden
+    /// state on through the network.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    fn backward(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// The network itself where it is MusicFM, whose pre-training needs its token targets.
     fn musicfm(&self) -> Option<&musicfm::MusicFm> {
@@ -157,6 +182,15 @@ impl BackboneConfig {
             BackboneConfig::MusicFm(_) => musicfm::NAME,
             BackboneConfig::Mert(_) => mert::NAME,
             BackboneConfig::Identity(_) => identity::NAME,
+        }
+    }
+
+    /// Encoder layers; `None` for a network that has none.
+    pub fn layers(&self) -> Option<usize> {
+        match self {
+            BackboneConfig::MusicFm(cfg) => Some(cfg.layers),
+            BackboneConfig::Mert(cfg) => Some(cfg.layers),
+            _ => None,
         }
     }
 

@@ -7,8 +7,8 @@ use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::nn::{
-    Activation, Attention, AttentionSizes, BatchNorm, Conv1d, Conv1dSizes, Dropout, FeedForward,
-    FeedForwardSizes, Init, LayerNorm, Scope, check_probability, check_size,
+    Activation, Attention, AttentionSizes, BatchNorm, Block, Conv1d, Conv1dSizes, Dropout,
+    FeedForward, FeedForwardSizes, Init, LayerNorm, Scope, Stack, check_probability, check_size,
 };
 use crate::peft::{Hook, Linear, Role, Site, Term};
 
@@ -51,7 +51,7 @@ pub struct Dropouts {
 pub struct Conformer {
     inv_freq: Tensor,
     dropout: Dropout,
-    layers: Vec<ConformerLayer>,
+    layers: Stack<ConformerLayer>,
     layer_norm: LayerNorm,
 }
 
@@ -79,6 +79,7 @@ impl Conformer {
         let layers = (0..cfg.layers)
             .map(|i| ConformerLayer::new(&(vs / "layers" / i), cfg, i))
             .collect::<Result<_>>()?;
+        let layers = Stack::new(layers);
         Ok(Self {
             inv_freq: (vs / "embed_positions")
                 .constant("inv_freq", Tensor::f_from_slice(&inv_freq)?)?,
@@ -93,12 +94,10 @@ impl Conformer {
     /// Number 0 is the input after dropout, number n below the number of layers is what layer n - 1 gives, and the last
     /// one has the encoder's own layer norm on top. Nothing above it is computed.
     pub fn forward(&self, x: &Tensor, layer: usize, train: bool) -> Result<Tensor> {
-        let mut x = self.dropout.forward(x, train)?;
+        let x = self.dropout.forward(x, train)?;
         let rope = self.rotary(x.size()[1])?;
-        for part in self.layers.iter().take(layer) {
-            x = part.forward(&x, &rope, train)?;
-        }
-        if layer == self.layers.len() { self.layer_norm.forward(&x) } else { Ok(x) }
+        let x = self.layers.forward(&x, layer, rope, train, || Ok(false))?;
+        if layer == self.layers().len() { self.layer_norm.forward(&x) } else { Ok(x) }
     }
 
     /// Cosine and sine of the angles of positions 0 to `time` - 1, each `[T, E]`.
@@ -111,12 +110,17 @@ impl Conformer {
 
     /// The layers, first to last.
     pub fn layers(&self) -> &[ConformerLayer] {
+        self.layers.layers()
+    }
+
+    /// The layers, as what can run again for its gradients.
+    pub fn stack(&self) -> &Stack<ConformerLayer> {
         &self.layers
     }
 
     /// The layers that a tuning method may have changed.
     pub fn linears(&self) -> Vec<&Linear> {
-        self.layers.iter().flat_map(ConformerLayer::linears).collect()
+        self.layers().iter().flat_map(ConformerLayer::linears).collect()
     }
 }
 
@@ -200,15 +204,6 @@ impl ConformerLayer {
         })
     }
 
-    /// x `[B, T, D]` -> `[B, T, D]`
-    pub fn forward(&self, x: &Tensor, rope: &Rotary, train: bool) -> Result<Tensor> {
-        let x = self.first_half(x, train)?;
-        let x = self.attend(&x, rope, train)?;
-        let x = x.f_add(&self.conv_module.forward(&x, train)?)?;
-        let x = self.second_half(&x, train)?;
-        self.final_layer_norm.forward(&x)
-    }
-
     /// x + FFN1(LN(x)) / 2
     pub fn first_half(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let half =
@@ -249,6 +244,19 @@ impl ConformerLayer {
         let conv = [&self.conv_module.pointwise1, &self.conv_module.pointwise2];
         let parts = self.ffn1.linears().into_iter().chain(self.self_attn.linears());
         parts.chain(conv).chain(self.ffn2.linears()).collect()
+    }
+}
+
+impl Block for ConformerLayer {
+    type Shared = Rotary;
+
+    /// x `[B, T, D]` -> `[B, T, D]`
+    fn forward(&self, x: &Tensor, rope: &Rotary, train: bool) -> Result<Tensor> {
+        let x = self.first_half(x, train)?;
+        let x = self.attend(&x, rope, train)?;
+        let x = x.f_add(&self.conv_module.forward(&x, train)?)?;
+        let x = self.second_half(&x, train)?;
+        self.final_layer_norm.forward(&x)
     }
 }
 

@@ -176,7 +176,7 @@ impl HeadConfig {
             }
         };
         check_probability("head.dropout", p)?;
-        check_size("head outputs", outputs)?;
+        check_size("outputs of the head", outputs)?;
         let last = peft::Linear::new(&last, site(inner, outputs))?;
         Ok(Some(Head { first, dropout: Dropout::new(vs, p), last }))
     }

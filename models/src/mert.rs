@@ -82,8 +82,8 @@ impl Mert {
 
     fn run(&self, wave: &Tensor, layer: usize, train: bool) -> Result<Tensor> {
         let features = match self.cfg.normalise {
-            true => self.extractor.forward(&normalise(wave)?)?,
-            false => self.extractor.forward(wave)?,
+            true => self.extractor.forward(&normalise(wave)?, train)?,
+            false => self.extractor.forward(wave, train)?,
         }; // [B, C, N]
         self.encoder.forward(&self.project(&features, train)?, layer, train)
     }
@@ -109,6 +109,19 @@ impl Backbone for Mert {
 
     fn linears(&self) -> Vec<&Linear> {
         self.encoder.linears()
+    }
+
+    fn checkpoint(&self, on: bool) -> Result<()> {
+        if let Some(front) = self.extractor.stack() {
+            front.checkpoint(on);
+        }
+        self.encoder.stack().checkpoint(on);
+        Ok(())
+    }
+
+    fn backward(&self) -> Result<()> {
+        self.encoder.stack().backward()?;
+        self.extractor.stack().map_or(Ok(()), |front| front.backward())
     }
 }
 

@@ -93,8 +93,8 @@ impl Model {
         seed: u64,
     ) -> Result<Self> {
         let vs = Store::new(device);
+        tuning.check()?;
         let method = tuning.method();
-        method.check()?;
         let root = Scope::root(&vs, method, seed, cfg.frozen_stats == FrozenStats::Batch);
         let file = cfg.weights.as_deref().map(weight_file).transpose()?;
         let backbone = match &file {
@@ -146,6 +146,16 @@ impl Model {
         let logits = head.forward(&hidden, train);
         let logits = logits.at(|| format!("head, hidden {:?}", hidden.size()))?;
         Ok(logits.f_to_kind(Kind::Float)?)
+    }
+
+    /// Gradients of a loss computed from this model's outputs, added to those that are there. In place of the loss's own
+    /// `backward`, which under gradient checkpointing ends at the last hidden state.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn backward(&self, loss: &Tensor) -> Result<()> {
+        loss.f_backward()?;
+        self.backbone.backward()
     }
 
     /// What training changes by gradient, sorted by name; same storage.

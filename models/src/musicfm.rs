@@ -9,7 +9,7 @@ use tch::Tensor;
 use crate::backbone::{Backbone, Input, Layer, Spec};
 use crate::conformer::Conformer;
 use crate::error::{At, Error, Result};
-use crate::nn::{Activation, BatchNorm, Conv2d, Init, MelSpec, Scope};
+use crate::nn::{Activation, BatchNorm, Block, Conv2d, Init, MelSpec, Scope, Stack};
 use crate::peft::{Linear, Role, Site, Term};
 use crate::quantizer::Quantizer;
 use crate::weights::NameMap;
@@ -165,12 +165,24 @@ impl Backbone for MusicFm {
     fn musicfm(&self) -> Option<&MusicFm> {
         Some(self)
     }
+
+    fn checkpoint(&self, on: bool) -> Result<()> {
+        let front = self.conv.blocks().iter().any(|b| b.conv1.trains());
+        self.conv.blocks.checkpoint(on && front);
+        self.conformer.stack().checkpoint(on);
+        Ok(())
+    }
+
+    fn backward(&self) -> Result<()> {
+        self.conformer.stack().backward()?;
+        self.conv.blocks.backward()
+    }
 }
 
 /// Two residual blocks that halve bands and frames each, then a linear layer.
 #[derive(Debug)]
 pub struct Subsampling {
-    blocks: Vec<Residual>,
+    blocks: Stack<Residual>,
     linear: Linear,
 }
 
@@ -180,22 +192,21 @@ impl Subsampling {
         let inp = channels * (bands / 4);
         let site = Site { role: Role::Front, layer: None, inp, out: dim };
         Ok(Self {
-            blocks: vec![block(0, 1)?, block(1, channels)?],
+            blocks: Stack::new(vec![block(0, 1)?, block(1, channels)?]),
             linear: Linear::new(&(vs / "linear"), site)?,
         })
     }
 
     /// The two blocks.
     pub fn blocks(&self) -> &[Residual] {
-        &self.blocks
+        self.blocks.layers()
     }
 
     /// mel `[B, F, N]` -> `[B, T', D]`
     pub fn forward(&self, mel: &Tensor, train: bool) -> Result<Tensor> {
-        let mut x = mel.f_unsqueeze(1)?; // [B, 1, F, N]
-        for block in &self.blocks {
-            x = block.forward(&x, train)?;
-        }
+        let x = mel.f_unsqueeze(1)?; // [B, 1, F, N]
+        let count = self.blocks().len();
+        let x = self.blocks.forward(&x, count, (), train, || Ok(false))?;
         self.join(&x, train)
     }
 
@@ -231,9 +242,13 @@ impl Residual {
             bn3: norm("bn3")?,
         })
     }
+}
+
+impl Block for Residual {
+    type Shared = ();
 
     /// x `[B, C, F, N]` -> `[B, C', ceil(F / 2), ceil(N / 2)]`
-    pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, (): &(), train: bool) -> Result<Tensor> {
         let inner = self.bn1.forward(&self.conv1.forward(x)?, train)?;
         let inner = self.conv2.forward(&Activation::Relu.forward(&inner)?)?;
         let inner = self.bn2.forward(&inner, train)?;

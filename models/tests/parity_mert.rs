@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use common::{assert_close, fixture, open, rule};
 use etude_models::mert::{self, Mert, Preset};
-use etude_models::nn::{Scope, Store};
+use etude_models::nn::{Block, Scope, Store};
 use etude_models::peft::{Adapter, Full, Lora, Probe};
 use etude_models::weights::{WeightFile, load, write};
 use etude_models::{Backbone, BackboneConfig, Error, Layer, Method};
@@ -54,14 +54,14 @@ fn every_stage_is_the_published_one() {
         let (_s, net) = build(kind, &config(kind), &Probe {});
         let mut x = wave().unsqueeze(1);
         for (i, layer) in net.extractor().layers().iter().enumerate() {
-            x = layer.forward(&x).unwrap();
+            x = layer.forward(&x, &(), false).unwrap();
             check(
                 kind,
                 &format!("conv_{i}"),
                 &x.narrow(2, 0, x.size()[2].min(if i < 6 { 120 } else { 157 })),
             );
         }
-        assert!(x.equal(&net.extractor().forward(&wave()).unwrap()));
+        assert!(x.equal(&net.extractor().forward(&wave(), false).unwrap()));
         let projected = net.project(&x, false).unwrap();
         check(kind, "feat_proj", &projected);
         let positional = net.encoder().positional();
@@ -179,7 +179,11 @@ fn no_gradient_passes_through_a_frozen_extractor() {
         let (store, net) = build("base", &config("base"), method);
         let wave = wave().narrow(1, 0, 4000).set_requires_grad(true);
         let hidden = net.hidden(&wave, Layer::Last, true).unwrap();
-        assert_eq!(net.extractor().forward(&wave).unwrap().requires_grad(), trains, "{method:?}");
+        assert_eq!(
+            net.extractor().forward(&wave, true).unwrap().requires_grad(),
+            trains,
+            "{method:?}"
+        );
         if hidden.requires_grad() {
             hidden.square().sum(Kind::Float).backward();
         }
@@ -273,7 +277,7 @@ fn a_clip_has_the_published_number_of_frames_and_one_too_short_is_refused() {
     let (_s, net) = build("base", &config("base"), &Probe {});
     for (samples, frames) in [(400, 1), (719, 1), (720, 2), (120_000, 374), (720_000, 2249)] {
         let x = Tensor::zeros([1, samples], (Kind::Float, Device::Cpu));
-        assert_eq!(net.extractor().forward(&x).unwrap().size(), [1, 16, frames]);
+        assert_eq!(net.extractor().forward(&x, false).unwrap().size(), [1, 16, frames]);
     }
     for shape in [vec![1, 399], vec![400], vec![1, 1, 400]] {
         let x = Tensor::zeros(shape.as_slice(), (Kind::Float, Device::Cpu));

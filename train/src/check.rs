@@ -7,7 +7,7 @@ use crate::objectives::contrastive::ContrastiveConfig;
 use crate::optim::{OptimConfig, Rule};
 use crate::schedule::{ScheduleConfig, Watch};
 use crate::stopping::Mode;
-use etude_models::{BackboneConfig, HeadConfig, Tuning, masked};
+use etude_models::{BackboneConfig, FrozenStats, HeadConfig, Tuning, masked};
 
 /// Lowest rate of any backbone, Hz: changes that fit it fit all.
 const LOWEST_RATE: u32 = 16_000;
@@ -28,6 +28,7 @@ impl Experiment {
         check_optim(&self.optim, &mut no);
         check_schedule(self, &mut no);
         check_trainer(self, &mut no);
+        check_model(self, &mut no);
         check_objective(self, &mut no);
         match problems.is_empty() {
             true => Ok(()),
@@ -52,6 +53,40 @@ fn check_data(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
     }
     no(exp.eval.batch != Some(0), "eval.batch: expected at least 1, got 0".to_owned());
     no(exp.run.threads != Some(0), "run.threads: expected at least 1, got 0".to_owned());
+}
+
+fn check_model(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
+    if let Err(e) = exp.tuning.check() {
+        no(false, e.to_string());
+    }
+    let (method, layers) = (exp.tuning.name(), exp.model.backbone.layers());
+    if let (Some(layer), Some(last)) = (exp.model.layer, layers) {
+        no(layer <= last, format!("model.layer: expected 0 to {last}, got {layer}"));
+    }
+    let full = matches!(exp.tuning, Tuning::Full(_));
+    no(
+        !(full && exp.model.frozen_stats == FrozenStats::Batch),
+        "model.frozen_stats: nothing is frozen under full tuning; leave it out".to_owned(),
+    );
+    let low_rank = matches!(exp.tuning, Tuning::Lora(_) | Tuning::Dora(_));
+    no(
+        low_rank || exp.optim.lora_plus_ratio.is_none(),
+        format!("optim.lora_plus_ratio: expected lora or dora, got {method}: leave it out"),
+    );
+    if !exp.trainer.checkpoint {
+        return;
+    }
+    no(
+        layers.is_some(),
+        format!(
+            "trainer.checkpoint: expected a backbone with encoder layers, such as musicfm or mert, got {}",
+            exp.model.backbone.name()
+        ),
+    );
+    no(
+        !matches!(exp.tuning, Tuning::Probe(_)),
+        "trainer.checkpoint: no gradient enters the backbone under probe; leave it out".to_owned(),
+    );
 }
 
 fn check_objective(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
@@ -322,6 +357,64 @@ trainer = { steps = 10 }
         let sets = ["model.head={ kind = 'none' }".to_owned()];
         let text = Experiment::parse("x.toml", TEXT, &sets).unwrap_err().to_string();
         assert!(text.contains("model.head.kind: expected linear, mlp or published"), "{text}");
+    }
+
+    #[test]
+    fn what_a_network_or_method_cannot_do_is_told_before_anything_is_read() {
+        let musicfm =
+            "model={ backbone = { name = 'musicfm', layers = 2 }, head = { kind = 'mlp' } }";
+        let parse = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|&s| s.to_owned()).collect();
+            Experiment::parse("x.toml", TEXT, &sets)
+        };
+        for set in ["tuning.method=full", "tuning={ method = 'lora' }"] {
+            parse(&[musicfm, set, "trainer.checkpoint=true"]).unwrap();
+        }
+        let table = [
+            (
+                "tuning={ method = 'lora', rank = { attention = 0, ffn = 0, conv = 0 } }",
+                "tuning.rank: expected at least 1",
+            ),
+            (
+                "tuning={ method = 'dora', targets = ['query'], rank = { attention = 0 } }",
+                "tuning.rank: expected at least 1",
+            ),
+            (
+                "tuning={ method = 'lora', rank = { attention = -2 } }",
+                "tuning.rank: expected 0 or more, got -2",
+            ),
+            ("tuning={ method = 'lora', targets = [] }", "tuning.targets: expected at least one"),
+            (
+                "tuning={ method = 'lora', alpha = 0.0 }",
+                "tuning.alpha: expected a number that is not 0",
+            ),
+            (
+                "tuning={ method = 'adapter', bottleneck = 0 }",
+                "tuning.bottleneck: expected at least 1, got 0",
+            ),
+            (
+                "tuning={ method = 'prefix', tokens = 0 }",
+                "tuning.tokens: expected at least 1, got 0",
+            ),
+            ("model.layer=3", "model.layer: expected 0 to 2, got 3"),
+            ("model.frozen_stats=batch", "model.frozen_stats: nothing is frozen under full tuning"),
+            (
+                "optim.lora_plus_ratio=16.0",
+                "optim.lora_plus_ratio: expected lora or dora, got full",
+            ),
+        ];
+        for (set, want) in table {
+            let text = parse(&[musicfm, set]).unwrap_err().to_string();
+            assert!(text.starts_with("x.toml: ") && text.contains(want), "{set}: {text}");
+        }
+        let sets = ["trainer.checkpoint=true", "tuning={ method = 'probe' }"];
+        let text = parse(&[musicfm, sets[0], sets[1]]).unwrap_err().to_string();
+        assert!(text.contains("no gradient enters the backbone under probe"), "{text}");
+        let text = parse(&sets[..1]).unwrap_err().to_string();
+        assert!(
+            text.contains("expected a backbone with encoder layers") && text.contains("got vggish"),
+            "{text}"
+        );
     }
 
     #[test]

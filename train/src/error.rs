@@ -83,7 +83,7 @@ pub enum Error {
     },
     /// The loss or the gradient is no longer a finite number.
     #[error(
-        "step {step}: the {what} is {value}; batch: {keys}; {kept}. Look at these tracks, lower optim.lr or set optim.clip"
+        "step {step}: the {what} is {value}; batch: {keys}; {kept}. Look at these tracks, or start a new run with a lower optim.lr or with optim.clip"
     )]
     NotFinite {
         /// Step, from 1.
@@ -99,7 +99,7 @@ pub enum Error {
     },
     /// A trained weight is no longer a finite number.
     #[error(
-        "step {step}: {name} holds numbers that are not finite; {kept}. Lower optim.lr or set optim.clip"
+        "step {step}: {name} holds numbers that are not finite; {kept}. Start a new run with a lower optim.lr or with optim.clip"
     )]
     Weights {
         /// Steps done.

@@ -215,7 +215,7 @@ fn restore_best(dir: &RunDir, model: &Model) -> Result<u64> {
         return Err(Error::NoRun { dir: dir.path().to_path_buf(), missing: "best.safetensors" });
     }
     let (state, step) = kept::read_with_step(&path)?;
-    model.restore(&state)?;
+    kept::restore(model, &state, &path)?;
     Ok(step)
 }
 

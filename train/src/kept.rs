@@ -4,6 +4,7 @@ use crate::checkpoint::Kept;
 use crate::error::{Error, Result};
 use crate::experiment::KeepConfig;
 use crate::run_dir::{RunDir, step_file};
+use etude_models::Model;
 use etude_models::weights::{self, TensorFile};
 use std::fs;
 use std::path::Path;
@@ -50,6 +51,18 @@ pub(crate) fn read_with_step(path: &Path) -> Result<(Vec<(String, Tensor)>, u64)
     let file = TensorFile::open(path)?;
     let step = file.metadata().get("step").and_then(|s| s.parse().ok()).unwrap_or_default();
     Ok((file.tensors()?, step))
+}
+
+/// Puts a state that was read from `path` into the model.
+pub(crate) fn restore(model: &Model, state: &[(String, Tensor)], path: &Path) -> Result<()> {
+    let fitted = model.restore(state).map_err(|e| match e {
+        etude_models::Error::Names(mut report) => {
+            report.source = path.to_path_buf();
+            etude_models::Error::Names(report)
+        }
+        other => other,
+    });
+    Ok(fitted?)
 }
 
 /// Makes `best.safetensors` the first of the list; removes it when the list is empty.

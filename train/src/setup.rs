@@ -33,6 +33,7 @@ impl Setup {
         objective.task().map_or(Ok(()), |task| task.check(&view))?;
         let model = build_model(exp, objective.outputs(), device, weights)?;
         check_input(&model, &index, exp)?;
+        check_groups(&model, exp)?;
         let base = base_digest(&model)?;
         let identity = Identity { base, ..Identity::of(&view, &exp.data.shards, &index) };
         Ok(Self { device, view, index, identity, objective, model })
@@ -52,6 +53,7 @@ pub(crate) fn build_model(
     };
     let mut model = Model::build(&cfg, &exp.tuning, outputs, device, exp.run.seed)?;
     model.precision = exp.trainer.precision;
+    model.backbone.checkpoint(exp.trainer.checkpoint)?;
     Ok(model)
 }
 
@@ -90,5 +92,25 @@ fn check_input(model: &Model, index: &Index, exp: &Experiment) -> Result<()> {
             right: format!("shard set {} holds {holds}", exp.data.shards),
             hint: "make fitting shards with `etude shards`, or set data.shards".to_owned(),
         }),
+    }
+}
+
+/// Every group must have something to scale.
+fn check_groups(model: &Model, exp: &Experiment) -> Result<()> {
+    let trained = model.trainable();
+    let idle = |prefix: &&str| !trained.iter().any(|(name, _)| name.starts_with(*prefix));
+    let prefixes = exp.optim.groups.iter().map(|g| g.prefix.as_str());
+    let problems: Vec<String> = prefixes
+        .filter(idle)
+        .map(|prefix| {
+            let (method, some) = (exp.tuning.name(), trained.first().map_or("none", |(n, _)| n));
+            format!(
+                "optim.groups: no tensor that {method} trains begins with {prefix:?}; they are called such as {some}"
+            )
+        })
+        .collect();
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Check { place: exp.place().to_owned(), problems }),
     }
 }

@@ -7,8 +7,8 @@ use tch::{Device, Kind, Tensor};
 use super::Config;
 use crate::error::{Error, Result};
 use crate::nn::{
-    Activation, Attention, AttentionSizes, Dropout, FeedForward, FeedForwardSizes, Init, LayerNorm,
-    Scope,
+    Activation, Attention, AttentionSizes, Block, Dropout, FeedForward, FeedForwardSizes, Init,
+    LayerNorm, Scope, Stack,
 };
 use crate::peft::{Hook, Linear, Role, Site, Term};
 
@@ -19,7 +19,7 @@ pub struct Encoder {
     layer_norm: LayerNorm,
     norm_first: bool,
     dropout: Dropout,
-    layers: Vec<EncoderLayer>,
+    layers: Stack<EncoderLayer>,
     layer_drop: f64,
 }
 
@@ -37,7 +37,7 @@ impl Encoder {
             layer_norm: LayerNorm::new(&(vs / "layer_norm"), Role::Other, cfg.dim)?,
             norm_first: cfg.norm_first,
             dropout: Dropout::new(vs, cfg.hidden_dropout),
-            layers,
+            layers: Stack::new(layers),
             layer_drop: if vs.live() { cfg.layer_drop } else { 0.0 },
         })
     }
@@ -52,12 +52,8 @@ impl Encoder {
             x = self.layer_norm.forward(&x)?;
         }
         x = self.dropout.forward(&x, train)?;
-        for part in self.layers.iter().take(layer) {
-            if !(train && self.skips()?) {
-                x = part.forward(&x, train)?;
-            }
-        }
-        let last = layer == self.layers.len();
+        x = self.layers.forward(&x, layer, (), train, || Ok(train && self.skips()?))?;
+        let last = layer == self.layers.layers().len();
         if self.norm_first && last { self.layer_norm.forward(&x) } else { Ok(x) }
     }
 
@@ -75,9 +71,14 @@ impl Encoder {
         &self.positional
     }
 
+    /// The layers, as what can run again for its gradients.
+    pub fn stack(&self) -> &Stack<EncoderLayer> {
+        &self.layers
+    }
+
     /// The layers that a tuning method may have changed.
     pub fn linears(&self) -> Vec<&Linear> {
-        self.layers.iter().flat_map(EncoderLayer::linears).collect()
+        self.layers.layers().iter().flat_map(EncoderLayer::linears).collect()
     }
 }
 
@@ -189,16 +190,6 @@ impl EncoderLayer {
         })
     }
 
-    /// x `[B, N, D]` -> `[B, N, D]`
-    pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        if self.norm_first {
-            let x = self.attend(x, &self.layer_norm.forward(x)?, train)?;
-            return self.feed(&x, &self.final_layer_norm.forward(&x)?, train);
-        }
-        let x = self.layer_norm.forward(&self.attend(x, x, train)?)?;
-        self.final_layer_norm.forward(&self.feed(&x, &x, train)?)
-    }
-
     /// x + attention(inner)
     fn attend(&self, x: &Tensor, inner: &Tensor, train: bool) -> Result<Tensor> {
         let inner = self.dropout.forward(&self.attention.forward(inner, inner, train)?, train)?;
@@ -212,5 +203,19 @@ impl EncoderLayer {
 
     fn linears(&self) -> Vec<&Linear> {
         self.attention.linears().into_iter().chain(self.feed_forward.linears()).collect()
+    }
+}
+
+impl Block for EncoderLayer {
+    type Shared = ();
+
+    /// x `[B, N, D]` -> `[B, N, D]`
+    fn forward(&self, x: &Tensor, (): &(), train: bool) -> Result<Tensor> {
+        if self.norm_first {
+            let x = self.attend(x, &self.layer_norm.forward(x)?, train)?;
+            return self.feed(&x, &self.final_layer_norm.forward(&x)?, train);
+        }
+        let x = self.layer_norm.forward(&self.attend(x, x, train)?)?;
+        self.final_layer_norm.forward(&self.feed(&x, &x, train)?)
     }
 }

@@ -4,7 +4,7 @@
 use tch::{Tensor, no_grad_guard};
 
 use crate::error::{Error, Result};
-use crate::nn::{Activation, Conv1d, Conv1dSizes, Init, Scope};
+use crate::nn::{Activation, Block, Conv1d, Conv1dSizes, Init, Scope, Stack};
 use crate::peft::{Role, Term};
 
 /// Taps of each layer.
@@ -20,7 +20,7 @@ const EPS: f64 = 1e-5;
 /// The convolutions. Where they do not train no gradient passes through them, not even to a wave that asks for one.
 #[derive(Debug)]
 pub struct Extractor {
-    layers: Vec<ConvLayer>,
+    layers: Stack<ConvLayer>,
     trains: bool,
 }
 
@@ -48,19 +48,24 @@ impl Extractor {
         // all parameters have one role, so all of them train or none
         let trains =
             layers.iter().filter_map(|l| l.norm.as_ref()).any(|n| n.weight.requires_grad());
-        Ok(Self { layers, trains })
+        Ok(Self { layers: Stack::new(layers), trains })
     }
 
     /// The layers, first to last.
     pub fn layers(&self) -> &[ConvLayer] {
-        &self.layers
+        self.layers.layers()
+    }
+
+    /// The layers, as what can run again for its gradients; `None` where they do not train.
+    pub fn stack(&self) -> Option<&Stack<ConvLayer>> {
+        self.trains.then_some(&self.layers)
     }
 
     /// wave `[B, T]` -> `[B, C, N]`
     ///
     /// # Errors
     /// When the wave has another shape or is shorter than one frame.
-    pub fn forward(&self, wave: &Tensor) -> Result<Tensor> {
+    pub fn forward(&self, wave: &Tensor, train: bool) -> Result<Tensor> {
         let size = wave.size();
         if !matches!(size.as_slice(), [_, time] if *time >= FIELD) {
             return Err(Error::Shape {
@@ -70,11 +75,8 @@ impl Extractor {
             });
         }
         let _frozen = (!self.trains).then(no_grad_guard);
-        let mut x = wave.f_unsqueeze(1)?; // [B, 1, T]
-        for layer in &self.layers {
-            x = layer.forward(&x)?;
-        }
-        Ok(x)
+        let x = wave.f_unsqueeze(1)?; // [B, 1, T]
+        self.layers.forward(&x, KERNELS.len(), (), train, || Ok(false))
     }
 }
 
@@ -90,9 +92,13 @@ impl ConvLayer {
         let norm = norm.then(|| ChannelNorm::new(&(vs / "layer_norm"), sizes.out)).transpose()?;
         Ok(Self { conv: Conv1d::new(&(vs / "conv"), Role::Front, sizes)?, norm })
     }
+}
+
+impl Block for ConvLayer {
+    type Shared = ();
 
     /// x `[B, C, T]` -> `[B, C', (T - kernel) / stride + 1]`
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, (): &(), _train: bool) -> Result<Tensor> {
         let x = self.conv.forward(x)?;
         match &self.norm {
             Some(norm) => Activation::Gelu.forward(&norm.forward(&x)?),

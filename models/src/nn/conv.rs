@@ -49,6 +49,11 @@ impl Conv2d {
         let s = [self.stride; 2];
         Ok(x.f_conv2d(&self.weight, Some(&self.bias), s, self.padding, [1, 1], 1)?)
     }
+
+    /// Whether its weight is trained.
+    pub fn trains(&self) -> bool {
+        self.weight.requires_grad()
+    }
 }
 
 /// A 1-d convolution.

@@ -8,6 +8,7 @@ mod init;
 mod melspec;
 mod norm;
 mod scope;
+mod stack;
 mod vit;
 
 pub use attention::{Attention, AttentionSizes};
@@ -19,6 +20,7 @@ pub use init::Init;
 pub use melspec::MelSpec;
 pub use norm::{BatchNorm, LayerNorm};
 pub use scope::{Part, Scope, Store, Variable};
+pub use stack::{Block, Stack};
 pub use vit::{Start, VitBlock, VitSizes};
 
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
-use crate::nn::{Init, Scope};
+use crate::nn::{Init, Scope, stack};
 use crate::peft::{Role, Term};
 
 const EPS: f64 = 1e-5;
@@ -62,13 +62,14 @@ impl BatchNorm {
     }
 
     /// x `[B, C, ..]` -> the same shape. Training uses the batch's own statistics and updates the running ones, unless
-    /// this part of the model is frozen.
+    /// this part of the model is frozen, or the batch has been seen before.
     ///
     /// # Errors
     /// When a training batch has one value per channel, whose variance is unknown.
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let batch = train && self.live;
-        if batch {
+        let again = batch && stack::again();
+        if batch && !again {
             let size = x.size();
             let values = x.numel() as i64 / size.get(1).copied().unwrap_or(1).max(1);
             if values < 2 {
@@ -84,8 +85,8 @@ impl BatchNorm {
         Ok(x.f_batch_norm(
             Some(&self.weight),
             Some(&self.bias),
-            Some(&self.running_mean),
-            Some(&self.running_var),
+            (!again).then_some(&self.running_mean),
+            (!again).then_some(&self.running_var),
             batch,
             MOMENTUM,
             EPS,

@@ -110,6 +110,15 @@ pub enum Target {
 }
 
 impl Target {
+    /// R of such a layer.
+    fn rank(self, rank: Rank) -> i64 {
+        match self {
+            Target::Query | Target::Key | Target::Value | Target::Out => rank.attention,
+            Target::Up | Target::Down => rank.ffn,
+            Target::Pointwise => rank.conv,
+        }
+    }
+
     /// Whether the layer does this.
     pub(crate) fn is(self, role: Role) -> bool {
         role == match self {
@@ -136,13 +145,9 @@ impl Lora {
 
     /// The update of one layer; `None` where the method has none.
     pub(crate) fn at(&self, site: &Site, vs: &Scope) -> Result<Option<LowRank>> {
-        let rank = match site.role {
-            role if role.in_attention() => self.rank.attention,
-            role if role.in_feed_forward() => self.rank.ffn,
-            Role::Pointwise => self.rank.conv,
-            _ => 0,
-        };
-        if rank == 0 || !self.targets.iter().any(|t| t.is(site.role)) {
+        let target = self.targets.iter().find(|t| t.is(site.role));
+        let rank = target.map_or(0, |t| t.rank(self.rank));
+        if rank == 0 {
             return Ok(None);
         }
         let param =
@@ -160,14 +165,23 @@ impl Method for Lora {
     fn check(&self) -> Result<()> {
         check_probability("tuning.dropout", self.dropout)?;
         let Rank { attention, ffn, conv } = self.rank;
-        match [attention, ffn, conv].into_iter().find(|&r| r < 0) {
-            None => Ok(()),
-            Some(r) => Err(Error::Setting {
-                key: "tuning.rank".to_owned(),
-                expected: "0 or more".to_owned(),
-                got: r.to_string(),
-            }),
+        let setting = |key: &str, expected: &str, got: String| {
+            Err(Error::Setting { key: key.to_owned(), expected: expected.to_owned(), got })
+        };
+        if let Some(r) = [attention, ffn, conv].into_iter().find(|&r| r < 0) {
+            return setting("tuning.rank", "0 or more", r.to_string());
         }
+        if self.targets.is_empty() {
+            return setting("tuning.targets", "at least one kind of layer", "none".to_owned());
+        }
+        if self.targets.iter().all(|t| t.rank(self.rank) == 0) {
+            let got = "0 for all of them: nothing would train but the head".to_owned();
+            return setting("tuning.rank", "at least 1 for one of tuning.targets", got);
+        }
+        if !(self.alpha.is_finite() && self.alpha != 0.0) {
+            return setting("tuning.alpha", "a number that is not 0", self.alpha.to_string());
+        }
+        Ok(())
     }
 
     fn linear(&self, site: &Site, vs: &Scope) -> Result<Option<Box<dyn Delta>>> {

@@ -274,6 +274,14 @@ impl Tuning {
         }
     }
 
+    /// Whether the settings are in their range.
+    ///
+    /// # Errors
+    /// Names the setting that is not.
+    pub fn check(&self) -> Result<()> {
+        self.method().check()
+    }
+
     /// Why what was tuned cannot be folded into the weights of the published network; `None` where it can.
     pub(crate) fn no_fold(&self) -> Option<&'static str> {
         match self {

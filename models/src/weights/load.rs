@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 use crate::nn::{Part, Store, Variable};
 use crate::weights::{NameMap, WeightFile};
 
+/// Names of a kind that a message shows.
+const SHOWN: usize = 8;
+
 /// A tensor whose shape in the file is not the model's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Misshapen {
@@ -44,6 +47,38 @@ impl LoadReport {
     /// Whether everything fits.
     pub fn fits(&self) -> bool {
         self.missing.is_empty() && self.extra.is_empty() && self.misshapen.is_empty()
+    }
+
+    /// What most likely is the matter, and what to do about it.
+    fn hint(&self) -> Option<String> {
+        if self.fits() {
+            return None;
+        }
+        let head = |name: &String| name.starts_with("head.");
+        let misshapen: Vec<&String> = self.misshapen.iter().map(|m| &m.name).collect();
+        if self.missing.iter().chain(&self.extra).chain(misshapen).all(head) {
+            return Some(
+                "only the head differs: it belongs to other classes; leave out model.head_weights"
+                    .to_owned(),
+            );
+        }
+        if self.matched == 0 && self.misshapen.is_empty() {
+            return Some(
+                "this is another network: compare model.backbone.name with the file".to_owned(),
+            );
+        }
+        let deep = self.missing.iter().map(|name| layer(name)).collect::<Option<Vec<_>>>();
+        if let Some(first) = deep
+            .filter(|_| self.misshapen.is_empty() && self.extra.is_empty())
+            .and_then(|d| d.into_iter().min())
+        {
+            return Some(format!(
+                "the file has {first} encoder layers; set model.backbone.layers to {first} or fewer"
+            ));
+        }
+        (!self.misshapen.is_empty()).then(|| {
+            "this is the network at another size: take model.backbone from the config.json beside the file".to_owned()
+        })
     }
 }
 
@@ -135,6 +170,25 @@ fn copy(pairs: Vec<(String, Tensor)>, source: impl Fn(&str) -> Result<Tensor>) -
     Ok(())
 }
 
+/// The first names of a kind, and how many more there are.
+fn some(
+    f: &mut fmt::Formatter<'_>,
+    kind: &str,
+    names: impl ExactSizeIterator<Item = impl fmt::Display>,
+) -> fmt::Result {
+    let more = names.len().saturating_sub(SHOWN);
+    for name in names.take(SHOWN) {
+        write!(f, "\n  {kind}{name}")?;
+    }
+    if more > 0 { write!(f, "\n  {kind}and {more} more") } else { Ok(()) }
+}
+
+/// Number of the encoder layer that a name belongs to.
+fn layer(name: &str) -> Option<usize> {
+    let (_, rest) = name.split_once("layers.")?;
+    rest.split('.').next()?.parse().ok()
+}
+
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { source, matched, missing, extra, misshapen, skipped } = self;
@@ -150,16 +204,15 @@ impl fmt::Display for LoadReport {
             misshapen.len(),
             skipped.len()
         )?;
-        for name in missing {
-            write!(f, "\n  missing    {name}")?;
+        some(f, "missing    ", missing.iter())?;
+        some(f, "extra      ", extra.iter())?;
+        let shapes =
+            |m: &Misshapen| format!("{}: expected {:?}, got {:?}", m.name, m.expected, m.got);
+        some(f, "misshapen  ", misshapen.iter().map(shapes))?;
+        match self.hint() {
+            Some(hint) => write!(f, "\n  {hint}"),
+            None => Ok(()),
         }
-        for name in extra {
-            write!(f, "\n  extra      {name}")?;
-        }
-        for Misshapen { name, expected, got } in misshapen {
-            write!(f, "\n  misshapen  {name}: expected {expected:?}, got {got:?}")?;
-        }
-        Ok(())
     }
 }
 

@@ -79,11 +79,13 @@ pub trait Optimizer {
     /// Takes over a state; every name must be there with its shape, and no other.
     fn restore(&mut self, state: Vec<(String, Tensor)>) -> Result<()>;
 
-    /// Forgets all gradients.
-    fn zero_grad(&mut self) {
+    /// Takes all gradients away: a parameter that the next loss does not reach has none, and [`Optimizer::step`] leaves
+    /// it and its moments alone.
+    fn zero_grad(&mut self) -> Result<()> {
         for p in self.params() {
-            p.tensor.shallow_clone().zero_grad();
+            etude_aten::clear_grad(&p.tensor)?;
         }
+        Ok(())
     }
 }
 

@@ -131,7 +131,7 @@ impl Trainer<'_> {
             let (batches, waited) = self.next_batches()?;
             tch::manual_seed(step_seed(self.exp.run.seed, self.state.step));
             let lr = self.schedule.at(self.state.step, self.epoch());
-            self.optim.zero_grad();
+            self.optim.zero_grad()?;
             let (loss, extras) = self.backward(&batches)?;
             let norm = clip_grad_norm(self.optim.params(), self.exp.optim.clip)?;
             self.optim.step(lr)?;
@@ -165,7 +165,7 @@ impl<'a> Trainer<'a> {
         let mut optim = build_optim(exp, &exp.optim.rule, &setup.model);
         if let Some(saved) = saved {
             state = saved.state;
-            setup.model.restore(&saved.model)?;
+            kept::restore(&setup.model, &saved.model, &dir.last())?;
             if let Some(stage) = state.stage.and_then(|n| schedule.stages().get(n)) {
                 optim = build_optim(exp, &stage.rule, &setup.model);
             }
@@ -224,7 +224,7 @@ impl<'a> Trainer<'a> {
         for batch in batches {
             let (loss, extras) = self.setup.objective.loss(&self.setup.model, batch)?;
             let share = loss.f_mul_scalar(batch.keys.len() as f64 / samples as f64)?;
-            share.f_backward()?;
+            self.setup.model.backward(&share)?;
             sum = sum.f_add(&share.detach())?;
             last = extras;
         }
@@ -258,7 +258,8 @@ impl<'a> Trainer<'a> {
             self.optim = build_optim(self.exp, &next.rule, &self.setup.model);
         }
         if next.reload_best && self.dir.best().exists() {
-            self.setup.model.restore(&kept::read(&self.dir.best())?)?;
+            let best = self.dir.best();
+            kept::restore(&self.setup.model, &kept::read(&best)?, &best)?;
         }
         self.state.stage = stage;
         let text = format!("stage {} begins: rate {}, {:?}", n + 1, next.lr, next.rule);
@@ -347,7 +348,8 @@ impl<'a> Trainer<'a> {
             self.save()?;
         }
         if ending != Ending::Stopped && self.dir.best().exists() {
-            self.setup.model.restore(&kept::read(&self.dir.best())?)?;
+            let best = self.dir.best();
+            kept::restore(&self.setup.model, &kept::read(&best)?, &best)?;
             self.setup.objective.export(&self.setup.model, self.dir.path())?;
         }
         let outcome = Outcome {

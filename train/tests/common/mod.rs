@@ -29,6 +29,21 @@ pub fn corpus(dir: &Path, clips: [usize; 3]) {
 
 /// The same samples as a set of another name and rate.
 pub fn corpus_at(dir: &Path, clips: [usize; 3], name: &str, rate: u32) {
+    write(dir, clips, name, rate, wave);
+}
+
+/// The same clips with zeros for samples.
+pub fn silence(dir: &Path, clips: [usize; 3], name: &str, rate: u32) {
+    write(dir, clips, name, rate, |_, _| vec![0.0; CLIP]);
+}
+
+fn write(
+    dir: &Path,
+    clips: [usize; 3],
+    name: &str,
+    rate: u32,
+    wave: impl Fn(usize, &[u16]) -> Vec<f32>,
+) {
     let spec = Spec {
         corpus: "tones".into(),
         kind: Kind::Wave { rate },
