@@ -28,7 +28,7 @@ RATED  := $(if $(RATE),--set shards.rate=$(RATE))
 SEEDED := $(if $(SEED),--set run.seed=$(SEED))
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo ingest shards train eval inspect table study-demo doctor test test-data lint fmt doc bench torture ci
+.PHONY: help build demo ingest shards train eval inspect table study-demo gpu-bench doctor test test-data lint fmt doc bench torture ci
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ study-demo: build ## both studies in small on the demo corpora, with their figur
 	  $(ETUDE) ingest configs/data/$$corpus.toml && $(ETUDE) shards configs/data/$$corpus.toml || exit; done
 	@$(ETUDE) study limited --config configs/demo/study_limited.toml $(ARGS)
 	@$(ETUDE) study transfer --config configs/demo/study_transfer.toml $(ARGS)
+
+gpu-bench: build ## what this GPU is worth: MusicFM and MERT at full size, into benches/results (PEERS_PYTHON: beside Python)
+	@$(ETUDE) bench gpu $(if $(PEERS_PYTHON),--peers $(PEERS_PYTHON)) $(ARGS)
 
 doctor: build ## what works on this machine, and what to do about what does not
 	@$(ETUDE) doctor

@@ -74,10 +74,28 @@ fn some_audio(dir: &Path) -> String {
     panic!("no audio below {}", dir.display());
 }
 
+/// Prefixes and adapters: the error says why and what works instead, and nothing is written.
+fn additions_that_no_weight_can_hold_are_not_merged(place: &Place) {
+    let config = std::fs::read_to_string(place.dir.join("tiny.toml")).unwrap();
+    for (method, why) in [
+        ("prefix", "its keys and values are no weights of the network"),
+        ("adapter", "its bottlenecks are layers that the network does not have"),
+    ] {
+        let tuning = format!("method = {method:?}");
+        let config = config.replace("method = \"lora\"", &tuning).replace("epochs", "steps");
+        std::fs::write(place.dir.join(format!("{method}.toml")), config).unwrap();
+        place.done(&["train", &format!("{method}.toml")]);
+        let out = place.run(&["merge", &format!("runs/{method}/1"), "--out", "none"]);
+        assert_fails(&out, &[method, "cannot be folded into the base", why, "keep the run"]);
+        assert!(!place.dir.join("none").exists());
+    }
+}
+
 #[test]
 fn a_run_tags_files_merges_and_exports() {
     let dir = tempfile::tempdir().unwrap();
     let place = tuned(dir.path());
+    additions_that_no_weight_can_hold_are_not_merged(&place);
     let good = some_audio(&dir.path().join("data/raw/demo"));
     std::fs::write(dir.path().join("bad.mp3"), "no audio at all").unwrap();
 

@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Result<Vec<Row>> {
         Some(dir) => measure(args, dir),
         None => {
             let dir = args.scratch.join(format!("etude-bench-{}", std::process::id()));
-            let rows = noise(args, &dir).and_then(|()| measure(args, &dir));
+            let rows = noise(&dir, args.clips, args.clip).and_then(|()| measure(args, &dir));
             let _ = std::fs::remove_dir_all(&dir);
             rows
         }
@@ -157,8 +157,13 @@ fn everything(index: &Index) -> View {
     }
 }
 
-/// Shards of uniform noise at 24 kHz, 64 clips a file.
-fn noise(args: &Args, dir: &Path) -> Result<()> {
+/// Key of a track of noise.
+pub(super) fn noise_key(clip: usize) -> String {
+    format!("noise:{clip:06}")
+}
+
+/// Shards of `clips` tracks of uniform noise at 24 kHz, `seconds` long, 64 a file.
+pub(super) fn noise(dir: &Path, clips: usize, seconds: f64) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     let spec = Spec {
         corpus: "noise".into(),
@@ -171,14 +176,14 @@ fn noise(args: &Args, dir: &Path) -> Result<()> {
         manifest_hash: "noise".into(),
     };
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let samples = (args.clip * 24_000.0) as usize;
+    let samples = (seconds * 24_000.0).round() as usize;
     let wave: Vec<f32> =
         (0..samples).map(|_| rng.next_u32() as f32 / u32::MAX as f32 - 0.5).collect();
     let mut files = Vec::new();
-    for (n, clips) in (0..args.clips).collect::<Vec<_>>().chunks(64).enumerate() {
+    for (n, clips) in (0..clips).collect::<Vec<_>>().chunks(64).enumerate() {
         let mut shard = ShardFile::create(dir, n, &spec)?;
         for clip in clips {
-            let key = format!("noise:{clip:06}");
+            let key = noise_key(*clip);
             shard.push(&TrackRow { key: &key, variant: "orig", tags: &[], split: None }, &wave)?;
         }
         files.push(shard.finish()?);

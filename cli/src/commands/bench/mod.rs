@@ -1,5 +1,7 @@
 //! `etude bench`: the figures of the README on the user's own machine and data. Medians of several runs, with the spread.
 
+#[cfg(feature = "torch")]
+mod gpu;
 #[cfg(feature = "data")]
 mod ingest;
 mod loader;
@@ -34,6 +36,9 @@ enum What {
     /// Training steps of an experiment
     #[cfg(feature = "torch")]
     Train(train::Args),
+    /// The PEFT study's MusicFM and MERT at full size, on made-up audio: what this GPU is worth
+    #[cfg(feature = "torch")]
+    Gpu(gpu::Args),
 }
 
 /// Measures and prints one table.
@@ -45,6 +50,8 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
         What::Loader(args) => loader::run(&args)?,
         #[cfg(feature = "torch")]
         What::Train(args) => train::run(&args)?,
+        #[cfg(feature = "torch")]
+        What::Gpu(args) => return gpu::run(&args, ui),
     };
     let mut table = Table::new(["what", ">median", ">worst", ">best", "unit", "of what"]);
     for row in &rows {

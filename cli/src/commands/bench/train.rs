@@ -2,10 +2,10 @@
 
 use super::Row;
 use anyhow::{Result, bail};
-use etude_train::{Experiment, Log, Pace, Row as LogRow, RunDir};
+use etude_train::{Experiment, Log, Pace, Row as LogRow, RunDir, Timing};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Arguments of `etude bench train`.
 #[derive(clap::Args)]
@@ -23,52 +23,114 @@ pub struct Args {
     sets: Vec<String>,
 }
 
-/// When each step ended.
-struct Watch<'a> {
-    ends: Vec<Instant>,
-    stall: f64,
-    wanted: usize,
-    stop: &'a AtomicBool,
-}
-
-impl Log for Watch<'_> {
-    fn row(&mut self, _: &LogRow) {}
-
-    fn pace(&mut self, pace: &Pace) {
-        if pace.phase == etude_train::Phase::Training {
-            self.ends.push(Instant::now());
-            self.stall = pace.stall;
-            if self.ends.len() >= self.wanted {
-                self.stop.store(true, Ordering::Relaxed);
-            }
-        }
-    }
-}
-
 /// The median step, in a run folder that is removed afterwards.
 pub fn run(args: &Args) -> Result<Vec<Row>> {
     etude_aten::cuda_init();
     let exp = Experiment::read(&args.config, &args.sets)?;
-    let dir = std::env::temp_dir().join(format!("etude-bench-{}", std::process::id()));
+    let speed = measure(exp.clone(), args.warmup, args.steps)?;
+    let clips = exp.data.batch as f64;
+    let memory = speed.memory.map_or(String::new(), |m| format!(", peak memory {}", mib(m)));
+    let note = format!(
+        "batches of {clips}, {} steps, stall {:.1} %{memory}",
+        speed.times.len(),
+        speed.stall * 100.0
+    );
+    Ok(vec![
+        Row::rate("training", clips * speed.accumulate, "clips/s", speed.times.clone()).note(&note),
+        Row::rate("training", 1.0, "steps/s", speed.times).note(note),
+    ])
+}
+
+/// How fast an experiment trains.
+pub(super) struct Speed {
+    /// Of each step that counts, with everything that belongs to it: the device is waited for.
+    pub times: Vec<Duration>,
+    /// Share of that time that was spent waiting for the loader.
+    pub stall: f64,
+    /// Batches a step.
+    pub accumulate: f64,
+    /// Most memory in tensors of the GPU, or of this process where there is none, bytes.
+    pub memory: Option<u64>,
+    /// Losses of the steps that count.
+    pub losses: Vec<f64>,
+}
+
+/// Trains for `warmup` + `steps` steps; validations do not count.
+pub(super) fn measure(mut exp: Experiment, warmup: usize, steps: usize) -> Result<Speed> {
+    let wanted = warmup + steps.max(1);
+    exp.trainer.log_steps = 1; // a row waits for the device
+    exp.trainer.steps = exp.trainer.steps.map(|n| n.max(wanted as u64 + 1));
+    exp.trainer.save_steps = u64::MAX / 2;
+    let dir = std::env::temp_dir().join(format!("etude-bench-run-{}", std::process::id()));
     let stop = AtomicBool::new(false);
-    let wanted = args.warmup + args.steps + 1;
-    let mut watch = Watch { ends: Vec::new(), stall: 0.0, wanted, stop: &stop };
+    let mut watch = Watch { rows: Vec::new(), wanted, stop: &stop };
+    forget_peak(&exp)?;
     let outcome = match RunDir::create(&dir) {
         Ok(run) => etude_train::run(&exp, &run, &mut watch, &stop),
         Err(e) => Err(e),
     };
     let _ = std::fs::remove_dir_all(&dir);
     outcome?;
-    let times: Vec<Duration> =
-        watch.ends.windows(2).skip(args.warmup).map(|w| w[1] - w[0]).collect();
-    if times.is_empty() {
-        bail!("the run ended after {} steps; lower --warmup", watch.ends.len());
+    let memory = peak(&exp)?;
+    if watch.rows.len() < wanted {
+        bail!("the run ended after {} steps; lower --warmup or --steps", watch.rows.len());
     }
-    let clips = exp.data.batch as f64;
-    let note =
-        format!("batches of {clips}, {} steps, stall {:.1} %", times.len(), watch.stall * 100.0);
-    Ok(vec![
-        Row::rate("training", clips, "clips/s", times.clone()).note(&note),
-        Row::rate("training", 1.0, "steps/s", times).note(note),
-    ])
+    let counted = &watch.rows[warmup..wanted];
+    let seconds: f64 = counted.iter().map(|(t, _)| t.seconds).sum();
+    Ok(Speed {
+        times: counted.iter().map(|(t, _)| Duration::from_secs_f64(t.seconds)).collect(),
+        stall: counted.iter().map(|(t, _)| t.stall * t.seconds).sum::<f64>() / seconds,
+        accumulate: exp.trainer.accumulate as f64,
+        memory,
+        losses: counted.iter().map(|(_, loss)| *loss).collect(),
+    })
+}
+
+/// Timing and loss of every step, until there are enough.
+struct Watch<'a> {
+    rows: Vec<(Timing, f64)>,
+    wanted: usize,
+    stop: &'a AtomicBool,
+}
+
+impl Log for Watch<'_> {
+    fn row(&mut self, row: &LogRow) {
+        if let LogRow::Step { timing, loss, .. } = row {
+            self.rows.push((*timing, *loss));
+            if self.rows.len() >= self.wanted {
+                self.stop.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn pace(&mut self, _: &Pace) {}
+}
+
+/// Number of the GPU that an experiment runs on.
+fn gpu(exp: &Experiment) -> Result<Option<usize>> {
+    Ok(match etude_aten::device(&exp.run.device)? {
+        tch::Device::Cuda(index) => Some(index),
+        _ => None,
+    })
+}
+
+/// Makes the peak of the memory start again from what is held now.
+fn forget_peak(exp: &Experiment) -> Result<()> {
+    match gpu(exp)? {
+        Some(index) => etude_aten::cuda_reset_peak(index)?,
+        None => etude_aten::host_reset_peak(),
+    }
+    Ok(())
+}
+
+fn peak(exp: &Experiment) -> Result<Option<u64>> {
+    Ok(match gpu(exp)? {
+        Some(index) => Some(etude_aten::cuda_memory(index)?.allocated_peak as u64),
+        None => etude_aten::host_peak(),
+    })
+}
+
+/// Bytes for people.
+pub(super) fn mib(bytes: u64) -> String {
+    format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
 }
