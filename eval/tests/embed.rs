@@ -4,6 +4,7 @@
 use etude_eval::Error;
 use etude_eval::embed::{CorpusConfig, Deform, EmbedConfig, Embedder, Pool, Report, run};
 use etude_manifests::{Example, Split, Target, View, Vocab};
+use etude_models::weights::TensorFile;
 use etude_models::{BackboneConfig, Pretrained, import};
 use etude_shards::{Index, Kind, Labels, Number, Reader, ShardFile, Spec};
 use std::collections::BTreeMap;
@@ -229,4 +230,43 @@ fn a_deformed_corpus_has_embeddings_of_its_deformed_waves_and_another_identity()
     let tenth = CorpusConfig { deform: deform("gain 0.1", 0.1), ..config(dir, "one") };
     assert_eq!(whole(&tenth, &model).reused, 0);
     assert_ne!(vectors(&clean.out), vectors(&one.out));
+}
+
+/// Tolerances are those of the fixtures' READMEs.
+#[test]
+fn models_made_for_one_length_get_windows_of_it_and_give_the_published_embedding() {
+    let cases = [
+        ("samplecnn", r#"{"channels": 16}"#, "clmr/weights", "clmr/encoder", 59_049, 8e-6),
+        (
+            "ast",
+            r#"{"preset": "limited", "dim": 48, "layers": 2, "heads": 4, "image_classes": 7}"#,
+            "ast/seed2_weights",
+            "ast/seed2_wave",
+            81_866,
+            3e-5,
+        ),
+    ];
+    for (name, sizes, weights, file, window, atol) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let config = BackboneConfig::from_json(name, sizes).unwrap();
+        let weights = fixture(&format!("{weights}.safetensors"));
+        import(&config, &weights, None, &dir.path().join("model")).unwrap();
+        let model = Pretrained::open(&dir.path().join("model"), Device::Cpu).unwrap();
+        let embedder = Embedder::new(&model, &EmbedConfig::default()).unwrap();
+        let file = TensorFile::open(&fixture(&format!("{file}.safetensors"))).unwrap();
+        let wave = Vec::<f32>::try_from(file.tensor("in.wav").unwrap().flatten(0, -1)).unwrap();
+        let want = Vec::<f32>::try_from(file.tensor("out.embedding").unwrap().get(0)).unwrap();
+        assert_eq!(wave.len(), window, "{name}");
+        // a rest is left out, and a short wave is filled up with zeros
+        let longer = [wave.as_slice(), &wave[..30_000]].concat();
+        let mut filled = wave[..40_000].to_vec();
+        filled.resize(window, 0.0);
+        let made = embedder.run(&[&longer, &wave[..40_000], &filled]).unwrap();
+        assert_eq!((made[0].frames, made[1].frames), (1, 1), "{name}");
+        let gap =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let off = gap(&made[0].data, &want);
+        assert!(off <= atol, "{name}: off by {off:e}, tolerance {atol:e}");
+        assert!(gap(&made[1].data, &made[2].data) <= 1e-6, "{name}");
+    }
 }
