@@ -8,6 +8,7 @@
 //! - Nothing here fails: the outcome is the [`Status`]. The first rule that matches wins, in the order of that enum.
 
 mod container;
+mod flac;
 mod judge;
 mod lame;
 mod layout;

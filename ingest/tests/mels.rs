@@ -33,7 +33,7 @@ fn stored(cfg: &Config) -> Vec<(String, Vec<f32>)> {
 fn computed(path: &Path, cap_s: f64) -> Vec<f32> {
     let mut pcm = decode(path, None, &DecodeLimits::default()).pcm;
     pcm.samples.truncate((cap_s * f64::from(pcm.rate)) as usize);
-    let pcm = Resample::new(Resampler::Fft).run(pcm, 16_000).unwrap();
+    let pcm = Resample::new(Resampler::default()).run(pcm, 16_000).unwrap();
     let mut out = Vec::new();
     let mut mel = MelSpec::new(&MelConfig::preset("vgg_16k_db").unwrap()).unwrap();
     mel.run_frames(&pcm.samples, &mut out).unwrap();
@@ -119,7 +119,7 @@ fn a_set_of_features_holds_one_vector_of_every_track() {
         for (key, vector) in stored(&cfg) {
             let track = tracks.iter().find(|t| t.key == key).unwrap();
             let pcm = decode(&cfg.root.join(&track.path), None, &DecodeLimits::default()).pcm;
-            let wave = Resample::new(Resampler::Fft).run(pcm, 16_000).unwrap().samples;
+            let wave = Resample::new(Resampler::default()).run(pcm, 16_000).unwrap().samples;
             let mut want = Vec::new();
             features.summary(&wave, &mut want).unwrap();
             assert_eq!(vector, want, "{key}");

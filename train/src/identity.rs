@@ -24,6 +24,9 @@ pub struct Identity {
     pub shards: String,
     /// Hash over the digests of all shard files.
     pub shards_hash: String,
+    /// Resampler that made them and its settings, as `index.json` has it; empty in a run that did not record it.
+    #[serde(default)]
+    pub resampler: String,
     /// The classes, in output order.
     pub vocab: Vocab,
     /// blake3 of the weight file that the model started from, hex; without one it started from the seed.
@@ -45,6 +48,7 @@ impl Identity {
             vocab_hash: view.vocab.hash(),
             shards: shards.to_owned(),
             shards_hash: hash.finalize().to_hex().to_string(),
+            resampler: index.spec().resampler.clone(),
             vocab: view.vocab.clone(),
             base: None,
         }
@@ -142,6 +146,7 @@ mod tests {
             vocab_hash: "c".repeat(64),
             shards: "demo-16k".into(),
             shards_hash: "d".repeat(64),
+            resampler: "fir".into(),
             vocab,
             base: Some("1".repeat(64)),
         };

@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long)]
     threads: Option<usize>,
     /// Resampler to the model's rate, for audio files
-    #[arg(long, default_value = "fft", value_parser = audio::resampler)]
+    #[arg(long, default_value = "fir", value_parser = audio::resampler)]
     resampler: Resampler,
     /// One audio file: FILE.npy, float32 [T', D]. Any number: FILE.parquet. A corpus: the folder of the new shard set
     #[arg(long, value_name = "FILE")]

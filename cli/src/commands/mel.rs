@@ -22,7 +22,7 @@ pub struct Args {
         value_parser = clap::builder::PossibleValuesParser::new(MelConfig::NAMES))]
     preset: Option<String>,
     /// Resampler to the front end's rate
-    #[arg(long, default_value = "fft", value_parser = audio::resampler)]
+    #[arg(long, default_value = "fir", value_parser = audio::resampler)]
     resampler: Resampler,
     /// Corpus config: a file {id}.npy of every track, in the transfer study's published form
     #[arg(long, value_name = "CONFIG", conflicts_with = "resampler")]

@@ -14,8 +14,8 @@ pub struct Args {
     /// Target rate, Hz
     #[arg(long, value_name = "HZ")]
     rate: u32,
-    /// fft, torchaudio-hann or torchaudio-kaiser
-    #[arg(long, default_value = "fft", value_parser = audio::resampler)]
+    /// fir, fft, torchaudio-hann or torchaudio-kaiser
+    #[arg(long, default_value = "fir", value_parser = audio::resampler)]
     resampler: Resampler,
     /// Where the float32 WAV goes
     #[arg(long, value_name = "FILE.wav")]

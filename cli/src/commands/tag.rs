@@ -32,9 +32,9 @@ pub struct Args {
     /// Tell every window too
     #[arg(long)]
     windows: bool,
-    /// fft, torchaudio-hann or torchaudio-kaiser; best the one of the shards it was trained on
-    #[arg(long, default_value = "fft", value_parser = audio::resampler)]
-    resampler: Resampler,
+    /// fir, fft, torchaudio-hann or torchaudio-kaiser; the one of the shards it was trained on when left out
+    #[arg(long, value_parser = audio::resampler)]
+    resampler: Option<Resampler>,
     /// Override one key of the run's experiment, e.g. --set run.device=cpu
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
@@ -64,7 +64,9 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     if classes.is_empty() {
         bail!("{}: this run has no tags: its task has no classes", args.run.display());
     }
-    let mut resample = Resample::new(args.resampler);
+    let recorded = Resampler::of_id(&trained.identity.resampler);
+    let resampler = args.resampler.or(recorded).unwrap_or_default();
+    let mut resample = Resample::new(resampler);
     let bar = Bar::new(ui);
     bar.start("tag", args.audio.len() as u64);
     let mut files = Vec::new();
@@ -93,7 +95,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
         }
     }
     let value = json!({
-        "run": args.run, "step": trained.step, "rate": rate, "resampler": args.resampler.id(),
+        "run": args.run, "step": trained.step, "rate": rate, "resampler": resampler.id(),
         "files": values, "refused": refused,
     });
     ui.result(&text, &value)?;

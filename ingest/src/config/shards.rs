@@ -39,7 +39,7 @@ impl Default for Shards {
     fn default() -> Self {
         Self {
             rate: 24_000,
-            resampler: Resampler::Fft,
+            resampler: Resampler::default(),
             number: Number::S16,
             block_s: 10.0,
             row_group_mb: 16,

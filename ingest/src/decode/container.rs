@@ -1,8 +1,9 @@
 //! From bytes to an open container and a decoder for its first audio track; what the content says it is.
 
+use super::flac;
 use super::stream::Failure;
 use etude_manifests::Status;
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known as codec;
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
@@ -51,7 +52,13 @@ pub(super) fn open(bytes: &[u8]) -> Result<Open<'_>, Failure> {
     // An MPEG stream that cannot be seeked has a frame count only if its header gives one; a seekable one is guessed at.
     let source: Box<dyn MediaSource + '_> = match sniffed {
         Some(_) => Box::new(Cursor::new(bytes)),
-        None => Box::new(ReadOnlySource::new(bytes)),
+        None => match flac::mended(bytes) {
+            Some(head) => {
+                let rest = &bytes[flac::HEAD..];
+                Box::new(ReadOnlySource::new(Cursor::new(head).chain(rest)))
+            }
+            None => Box::new(ReadOnlySource::new(bytes)),
+        },
     };
     let stream = MediaSourceStream::new(source, Default::default());
     let format = symphonia::default::get_probe()

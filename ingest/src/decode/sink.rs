@@ -2,6 +2,7 @@
 
 use crate::digest::PcmDigest;
 use crate::mono::Mono;
+use crate::pcm::Pcm;
 use crate::quality::{Quality, Summary};
 
 /// Frames one track may have: 2^31, 12 hours at 48 kHz. A file that unpacks to more is refused, not swallowed.
@@ -44,7 +45,7 @@ impl Sink {
     /// Leaves out the first `skip` frames and everything after `keep` more.
     pub fn new(rate: u32, skip: u64, keep: Option<u64>, digest: bool) -> Self {
         Self {
-            samples: Vec::new(),
+            samples: Pcm::spare(),
             decoded: 0,
             skip,
             keep: keep.unwrap_or(u64::MAX),

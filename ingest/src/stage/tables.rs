@@ -4,6 +4,7 @@
 
 use super::journal::{Journal, Stamp};
 use super::manifest::{self, Note, Saved};
+use super::mels::Content;
 use super::pool::{self, Bounds};
 use super::{Lock, cost, decode, hidden, open_journal};
 use crate::config::{Bad, Check, Config};
@@ -149,7 +150,10 @@ fn decode_all(
 
 /// Decodes a file for its facts and keeps them.
 fn keep(cfg: &Config, journal: &Journal, track: &Track, stamp: Option<Stamp>) -> Result<Outcome> {
-    let (_, outcome) = decode(cfg, track);
+    let (content, outcome) = decode(cfg, track);
+    if let Content::Wave(pcm) = content {
+        pcm.recycle();
+    }
     journal.put(&track.path, stamp, track.published_digest.as_deref(), outcome)
 }
 

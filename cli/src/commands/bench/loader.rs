@@ -4,8 +4,6 @@ use super::{Row, timed};
 use anyhow::{Context, Result, bail};
 use etude_manifests::{Example, Split, Target, View, Vocab};
 use etude_shards::{Crop, Index, Kind, Loader, LoaderConfig, Number, ShardFile, Spec, TrackRow};
-use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng, SeedableRng};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -91,8 +89,11 @@ fn measure(args: &Args, dir: &Path) -> Result<Vec<Row>> {
     let threads = args.threads;
     let first_ms = firsts.iter().min().map_or(0.0, Duration::as_secs_f64) * 1e3;
     let mut rows = vec![
-        Row::rate("loader", samples as f64, "clips/s", times.clone())
-            .note(format!("batches of {}, {threads} threads", args.batch)),
+        Row::rate("loader", samples as f64, "clips/s", times.clone()).note(format!(
+            "batches of {}, {threads} threads{}",
+            args.batch,
+            peak()
+        )),
         Row::rate("loader", used, "MB/s stored", times).note(format!(
             "read {:.2} x used, first batch after {first_ms:.0} ms",
             stats.read_overhead()
@@ -102,6 +103,14 @@ fn measure(args: &Args, dir: &Path) -> Result<Vec<Row>> {
         rows.extend(plain(args, &index, samples as f64)?);
     }
     Ok(rows)
+}
+
+/// The largest this process has been so far, on Linux.
+fn peak() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.map(|kib| format!(", peak memory {} MB", kib >> 10)).unwrap_or_default()
 }
 
 /// The same files by one thread: reading alone, and reading with conversion into a buffer that is used again.
@@ -175,10 +184,7 @@ pub(super) fn noise(dir: &Path, clips: usize, seconds: f64) -> Result<()> {
         config_digest: String::new(),
         manifest_hash: "noise".into(),
     };
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let samples = (seconds * 24_000.0).round() as usize;
-    let wave: Vec<f32> =
-        (0..samples).map(|_| rng.next_u32() as f32 / u32::MAX as f32 - 0.5).collect();
+    let wave = super::noise((seconds * 24_000.0).round() as usize);
     let mut files = Vec::new();
     for (n, clips) in (0..clips).collect::<Vec<_>>().chunks(64).enumerate() {
         let mut shard = ShardFile::create(dir, n, &spec)?;

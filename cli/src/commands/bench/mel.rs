@@ -1,10 +1,8 @@
 //! A published mel front end on noise, on one core.
 
-use super::{Row, timed};
+use super::{Row, noise, timed};
 use anyhow::{Context, Result};
 use etude_features::{MelConfig, MelSpec};
-use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng, SeedableRng};
 
 /// Arguments of `etude bench mel`.
 #[derive(clap::Args)]
@@ -28,9 +26,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Vec<Row>> {
     let config = MelConfig::preset(&args.preset).context("clap checked the name")?;
     let samples = (args.clip * f64::from(config.rate)) as usize;
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let wave: Vec<f32> =
-        (0..samples).map(|_| rng.next_u32() as f32 / u32::MAX as f32 - 0.5).collect();
+    let wave = noise(samples);
     let mut spec = MelSpec::new(&config)?;
     let mut out = Vec::new();
     let times = timed(args.runs, || {

@@ -6,6 +6,8 @@ mod gpu;
 mod ingest;
 mod loader;
 mod mel;
+#[cfg(feature = "data")]
+mod resample;
 #[cfg(feature = "torch")]
 mod train;
 
@@ -13,6 +15,8 @@ use crate::ui::Ui;
 use anyhow::Result;
 use clap::Subcommand;
 use etude_manifests::table::Table;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -29,6 +33,9 @@ enum What {
     /// Decode, facts, resample and write audio files: seconds of audio per second, on one core
     #[cfg(feature = "data")]
     Ingest(ingest::Args),
+    /// Every resampler on noise: seconds of audio per second, on one core
+    #[cfg(feature = "data")]
+    Resample(resample::Args),
     /// A published mel front end on noise: seconds of audio per second, on one core
     Mel(mel::Args),
     /// Batches from a shard set beside plain reading of the same bytes
@@ -46,6 +53,8 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     let rows = match args.what {
         #[cfg(feature = "data")]
         What::Ingest(args) => ingest::run(&args)?,
+        #[cfg(feature = "data")]
+        What::Resample(args) => resample::run(&args)?,
         What::Mel(args) => mel::run(&args)?,
         What::Loader(args) => loader::run(&args)?,
         #[cfg(feature = "torch")]
@@ -107,6 +116,12 @@ impl Row {
             "unit": self.unit, "note": self.note,
         })
     }
+}
+
+/// Uniform noise in -0.5..0.5, the same every time.
+fn noise(samples: usize) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    (0..samples).map(|_| rng.next_u32() as f32 / u32::MAX as f32 - 0.5).collect()
 }
 
 /// Times `runs` calls after one that is not counted.
