@@ -9,6 +9,9 @@
 # RATE     samples per second of the shards (default: as in the data config)
 # EXPERIMENT, SEED   one experiment to run instead, e.g. configs/demo/vggish.toml, and its seed
 # LIBTORCH folder of an existing libtorch 2.11 (default: one is fetched once)
+# CPU      what the release binary is built for (default: x86-64-v3, that is AVX2 and FMA, where this machine has it; CPU= for
+#          any processor of its kind). The files that étude writes have the same bytes either way
+# PEERS_PYTHON  for `make bench`: a Python that has the packages of benches/peers/README.md
 
 CORPUS     ?= demo
 DATA       ?= configs/data/$(CORPUS).toml
@@ -21,6 +24,10 @@ RAW        ?=
 ARGS       ?=
 
 CARGO  ?= cargo
+V3     := avx avx2 bmi1 bmi2 f16c fma abm movbe
+FLAGS  := $(shell grep -m1 -s ^flags /proc/cpuinfo)
+CPU    ?= $(if $(filter-out $(FLAGS),$(V3)),,x86-64-v3)
+NATIVE := $(strip $(RUSTFLAGS) $(if $(CPU),-C target-cpu=$(CPU)))
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 ETUDE  := $(TARGET)/release/etude
 ROOT   := $(if $(RAW),--set root='"$(RAW)"')
@@ -36,7 +43,7 @@ help: ## list the targets
 	@echo "  variables: CORPUS=$(CORPUS)  RAW=$(or $(RAW),data/raw/$(CORPUS))  EXPERIMENT=$(EXPERIMENT)"
 
 build: ## fetch libtorch once and build the release binary
-	@LIBTORCH="$$(scripts/libtorch.sh)"; export LIBTORCH; $(CARGO) build --release -p etude-cli
+	@LIBTORCH="$$(scripts/libtorch.sh)"; export LIBTORCH; RUSTFLAGS="$(NATIVE)" $(CARGO) build --release -p etude-cli
 
 demo: build ## synthesise the demo corpus
 	@[ "$(CORPUS)" != demo ] || $(ETUDE) demo --out $(or $(RAW),data/raw/demo)
@@ -98,6 +105,9 @@ fmt: ## format the code
 
 doc: ## build the API documentation, broken links denied
 	@LIBTORCH="$$(scripts/libtorch.sh)"; export LIBTORCH; RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+bench: build ## étude beside what people use today, in one table (BENCH=ingest,mel for some of it)
+	@python3 benches/run.py --etude $(ETUDE) $(if $(BENCH),--only $(BENCH)) $(ARGS)
 
 torture: build ## 200 random kills of every stage (long)
 	scripts/torture.sh $(ETUDE)
