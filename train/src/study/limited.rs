@@ -5,7 +5,7 @@
 //! clean ones and are scored on all.
 
 use super::needed::Needed;
-use super::{Embed, Place, Recipe, Step, Study, Work, push, set};
+use super::{Embed, Place, Recipe, Step, Study, Work, push, set, stats};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use etude_features::Deformation;
@@ -245,17 +245,21 @@ fn network<'a>(
 ) -> Result<Network<'a>> {
     let mut sets = vec![set("run.seed", seed as i64)];
     sets.extend(cfg.view(size).map(|view| set("data.view", view)));
-    let recipe = pretraining(study, place, model, sets);
+    let mut recipe = pretraining(study, place, model, sets);
     let pretrain = recipe.experiment()?;
     let name = format!("pretrain/{}_{size}/{seed}", model.name);
     let run = place.runs.join(&study.name).join(&name);
     let folder = run.join("model");
+    let frames = place.runs.join(&study.name).join("frames");
+    let frames = frames.join(format!("{}_{size}_{seed}.json", model.name));
+    let measured = stats::measured(plan, &mut recipe, &name, frames)?;
     let trained = cfg.view(size).map(|_| {
         let work = Work::Train { recipe: recipe.clone(), run: run.clone(), scored: false };
-        push(plan, name.clone(), format!("pretrain {}", model.name), Vec::new(), work)
+        let needs = measured.into_iter().collect();
+        push(plan, name.clone(), format!("pretrain {}", model.name), needs, work)
     });
     let work = Work::Network { recipe, run: trained.is_some().then_some(run), out: folder.clone() };
-    let needs = trained.into_iter().collect();
+    let needs = trained.or(measured).into_iter().collect();
     let at = push(plan, format!("{name} network"), "network".into(), needs, work);
     Ok(Network { model, size, seed, folder, at, pretrain })
 }
@@ -268,7 +272,7 @@ fn pretraining(
     mut sets: Vec<String>,
 ) -> Recipe {
     sets.extend(place.sets.iter().cloned());
-    Recipe { file: study.beside(&model.experiment), sets, embedding: None }
+    Recipe { file: study.beside(&model.experiment), sets, embedding: None, stats: None }
 }
 
 /// `16k` of `mtat-16k`: wave shards at one rate are called alike in every corpus.
@@ -344,6 +348,7 @@ fn tasks(
                 file: study.beside(&task.experiment),
                 sets,
                 embedding: Some(data.join("shards").join(shards)),
+                stats: None,
             };
             let work = Work::Train { recipe, run: run.clone(), scored: true };
             let sort = format!("probe {}", task.name);
@@ -380,7 +385,7 @@ fn probe(study: &Study, cfg: &Limited, place: &Place, task: &TaskRow) -> Result<
     let mut sets = probe_sets(cfg, 0);
     sets.extend(place.sets.iter().cloned());
     let file = study.beside(&task.experiment);
-    let exp = Recipe { file, sets, embedding: None }.experiment()?;
+    let exp = Recipe { file, sets, embedding: None, stats: None }.experiment()?;
     let known = exp.objective.score_names();
     match task.scores.iter().find(|name| !known.contains(&name.as_str())) {
         None => Ok(exp),

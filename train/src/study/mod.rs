@@ -9,10 +9,12 @@ mod deform;
 mod limited;
 mod needed;
 mod network;
+mod stats;
 mod transfer;
 
 pub use limited::{Limited, LimitedModel, Probe, ProbeRow, Size, Sizes, TaskRow};
 pub use network::{has_network, write_network};
+pub use stats::write_stats;
 pub use transfer::{Regime, Source, Transfer, TransferRow};
 
 use crate::error::{Error, Result};
@@ -78,6 +80,13 @@ pub enum Work {
         /// Whether the test split is scored.
         scored: bool,
     },
+    /// Measures the frames that a network standardises, [`crate::frame_stats`].
+    FrameStats {
+        /// Whose training split.
+        recipe: Recipe,
+        /// The file with both numbers.
+        out: PathBuf,
+    },
     /// Puts the network of a finished run, or an untrained one, into a model folder.
     Network {
         /// Whose network.
@@ -109,6 +118,8 @@ pub struct Recipe {
     pub sets: Vec<String>,
     /// Shard set whose width the embedding of a probe has; known once it is made.
     pub embedding: Option<PathBuf>,
+    /// Mean and deviation of the frames that the network standardises; known once they are measured.
+    pub stats: Option<PathBuf>,
 }
 
 /// Embeddings of a corpus to be made.
@@ -156,6 +167,11 @@ impl Recipe {
                 }
             };
             sets.push(format!("model.backbone={{ name = \"identity\", dim = {dim} }}"));
+        }
+        if let Some(stats) = self.stats.as_deref().filter(|path| path.is_file()) {
+            let [mean, std] = stats::read(stats)?;
+            let number = |key: &str, value: f64| format!("model.backbone.{key}={value:?}");
+            sets.extend([number("mean", mean), number("std", std)]);
         }
         Experiment::read(&self.file, &sets)
     }

@@ -5,7 +5,7 @@
 //! is the target's own file with three keys changed: `model.weights`, `tuning`, `model.frozen_stats`.
 
 use super::needed::Needed;
-use super::{Place, Recipe, Step, Study, Work, path_set, push, set};
+use super::{Place, Recipe, Step, Study, Work, path_set, push, set, stats};
 use crate::error::Result;
 use crate::experiment::Experiment;
 use crate::schedule::ScheduleConfig;
@@ -126,11 +126,11 @@ impl Transfer {
 /// First every network from the seed, with its model folder, then every row that starts from one.
 pub(super) fn plan(study: &Study, cfg: &Transfer, place: &Place) -> Result<Vec<Step>> {
     check(study, cfg)?;
-    let (mut plan, mut networks) = (Vec::new(), BTreeMap::new());
+    let (mut plan, mut networks, mut frames) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     let (rows, mut needed) = (cfg.rows(study, place), Needed::default());
     let (scratch, moved): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| r.source.is_none());
     for row in scratch {
-        let recipe = recipe(study, cfg, place, &row, None)?;
+        let mut recipe = recipe(study, cfg, place, &row, None)?;
         let data = recipe.experiment()?.data;
         if let Some(view) = needed.view(&data.dir, &data.view)? {
             let ending = data.shards.strip_prefix(&format!("{}-", view.corpus));
@@ -139,8 +139,15 @@ pub(super) fn plan(study: &Study, cfg: &Transfer, place: &Place) -> Result<Vec<S
         let (run, out) = (row.run.clone(), row.run.join("model"));
         let name = format!("{}/{}/{}", row.target, row.name(), row.seed);
         let sort = format!("{} on {}", row.model, row.target);
+        let file = format!("{}_{}_{}.json", row.target, row.model, row.seed);
+        let file = place.runs.join(&study.name).join("frames").join(file);
+        let measured = stats::measured(&mut plan, &mut recipe, &name, file)?;
+        if let (Some(at), Some(file)) = (measured, recipe.stats.clone()) {
+            frames.insert((row.model.clone(), row.target.clone(), row.seed), (at, file));
+        }
         let work = Work::Train { recipe: recipe.clone(), run: run.clone(), scored: true };
-        let trained = push(&mut plan, name.clone(), sort, Vec::new(), work);
+        let needs = measured.into_iter().collect();
+        let trained = push(&mut plan, name.clone(), sort, needs, work);
         let work = Work::Network { recipe, run: Some(run), out: out.clone() };
         let at = push(&mut plan, format!("{name} network"), "network".into(), vec![trained], work);
         networks.insert((row.model, row.target, row.seed), (at, out));
@@ -151,12 +158,18 @@ pub(super) fn plan(study: &Study, cfg: &Transfer, place: &Place) -> Result<Vec<S
         let Some((at, network)) = networks.get(&(row.model.clone(), source, row.seed)) else {
             continue;
         };
-        let recipe = recipe(study, cfg, place, &row, Some(network))?;
+        let mut recipe = recipe(study, cfg, place, &row, Some(network))?;
+        let mut needs = vec![*at];
+        let own = (row.model.clone(), row.target.clone(), row.seed);
+        if let Some((at, file)) = frames.get(&own) {
+            recipe.stats = Some(file.clone()); // frames are standardised as the target's are
+            needs.push(*at);
+        }
         let name = format!("{}/{}/{}", row.target, row.name(), row.seed);
         let part = if row.frozen { " last layer" } else { "" };
         let sort = format!("{} on {}{part}", row.model, row.target);
         let work = Work::Train { recipe, run: row.run, scored: true };
-        push(&mut plan, name, sort, vec![*at], work);
+        push(&mut plan, name, sort, needs, work);
     }
     Ok(plan)
 }
@@ -191,7 +204,7 @@ fn recipe(
         sets.push(set("model.frozen_stats", stats));
     }
     sets.extend(place.sets.iter().cloned());
-    let mut recipe = Recipe { file, sets, embedding: None };
+    let mut recipe = Recipe { file, sets, embedding: None, stats: None };
     recipe.experiment()?;
     recipe.sets.extend(network.map(|dir| path_set("model.weights", dir)));
     Ok(recipe)

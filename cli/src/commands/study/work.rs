@@ -6,7 +6,7 @@ use etude_eval::embed::{self, CorpusConfig, Deform, EmbedConfig, Pool};
 use etude_manifests::{Example, Split, View, read_view};
 use etude_models::{Input, Pretrained};
 use etude_shards::Number;
-use etude_train::study::{Embed, Step, Study, Work, has_network, write_network};
+use etude_train::study::{Embed, Step, Study, Work, has_network, write_network, write_stats};
 use etude_train::{Ending, RunDir, evaluate, evaluate_on, same_experiment};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -38,6 +38,7 @@ pub fn done(study: &Study, step: &Step) -> Result<bool> {
             same_experiment(&recipe.experiment()?, &dir)?;
             Ok(read_json(&dir.report())?["ending"] != json!(Ending::Stopped))
         }
+        Work::FrameStats { out, .. } => Ok(out.is_file()),
         Work::Network { out, .. } => Ok(has_network(out)),
         Work::Embed(embed) => {
             let stamp = std::fs::read_to_string(embed.out.join(STAMP)).unwrap_or_default();
@@ -66,6 +67,7 @@ pub fn run(study: &Study, step: &Step, log: &mut Overview, stop: &AtomicBool) ->
                 evaluate(&RunDir::read(run)?, Split::Test, &[], log)?;
             }
         }
+        Work::FrameStats { recipe, out } => write_stats(&recipe.experiment()?, out)?,
         Work::Network { recipe, run, out } => {
             write_network(&recipe.experiment()?, run.as_deref(), out)?;
         }
