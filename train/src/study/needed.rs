@@ -38,7 +38,7 @@ impl Needed {
         }
         let key = match rate(ending) {
             Some(rate) => format!("shards.rate={rate}"),
-            None => format!("shards.mel={ending}"),
+            None => format!("shards.mel={}", ending.replace('-', "_")),
         };
         self.missing.insert(format!(
             "shards {name}: not in {}; `etude shards configs/data/{corpus}.toml --set {key}` makes them",
