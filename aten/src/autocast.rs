@@ -78,8 +78,10 @@ mod tests {
             kind
         };
         assert_eq!(kind(), Kind::Float);
+        assert!(!Autocast::is_on(Device::Cpu));
         {
             let _on = Autocast::bf16(Device::Cpu).unwrap();
+            assert!(Autocast::is_on(Device::Cpu));
             assert_eq!(kind(), Kind::BFloat16);
             {
                 let _off = Autocast::off(Device::Cpu).unwrap();

@@ -66,6 +66,7 @@ impl Log for TrainLog {
             let name = match pace.phase {
                 Phase::Training => "train",
                 Phase::Scoring => "score",
+                Phase::Caching => "cache",
             };
             self.bar.set_prefix(name);
         }

@@ -90,6 +90,27 @@ pub trait Backbone: Send {
     /// When the input has another shape or length than the model takes, or there is no such layer.
     fn hidden(&self, x: &Tensor, layer: Layer, train: bool) -> Result<Tensor>;
 
+    /// Hidden state number `from`, as [`Backbone::hidden`] gives it -> hidden state number `layer`, `from` or above. With
+    /// this the parts below a tuned one need not run again for audio that they have seen.
+    ///
+    /// # Errors
+    /// For a backbone that only runs as a whole (see [`Backbone::resumes`]), unless both numbers are the same.
+    fn resume(&self, hidden: &Tensor, from: usize, layer: usize, _train: bool) -> Result<Tensor> {
+        if from == layer {
+            return Ok(hidden.shallow_clone());
+        }
+        Err(Error::Setting {
+            key: "hidden state".to_owned(),
+            expected: format!("{layer}: {} only runs as a whole", self.spec().name),
+            got: from.to_string(),
+        })
+    }
+
+    /// Whether the network goes on from any of its hidden states.
+    fn resumes(&self) -> bool {
+        false
+    }
+
     /// The layers that a tuning method may have changed.
     fn linears(&self) -> Vec<&Linear>;
 

@@ -77,7 +77,7 @@ impl Conformer {
             let _ = pos.param(name, &shape, init, Role::Unused, Term::Weight)?;
         }
         let layers = (0..cfg.layers)
-            .map(|i| ConformerLayer::new(&(vs / "layers" / i), cfg, i))
+            .map(|i| ConformerLayer::new(&(vs / "layers" / i).leads_to(i + 1), cfg, i))
             .collect::<Result<_>>()?;
         let layers = Stack::new(layers);
         Ok(Self {
@@ -85,7 +85,11 @@ impl Conformer {
                 .constant("inv_freq", Tensor::f_from_slice(&inv_freq)?)?,
             dropout: Dropout::new(vs, cfg.dropout.hidden),
             layers,
-            layer_norm: LayerNorm::new(&(vs / "layer_norm"), Role::Other, cfg.dim)?,
+            layer_norm: LayerNorm::new(
+                &(vs / "layer_norm").leads_to(cfg.layers),
+                Role::Other,
+                cfg.dim,
+            )?,
         })
     }
 
@@ -94,9 +98,16 @@ impl Conformer {
     /// Number 0 is the input after dropout, number n below the number of layers is what layer n - 1 gives, and the last
     /// one has the encoder's own layer norm on top. Nothing above it is computed.
     pub fn forward(&self, x: &Tensor, layer: usize, train: bool) -> Result<Tensor> {
-        let x = self.dropout.forward(x, train)?;
+        self.resume(&self.dropout.forward(x, train)?, 0, layer, train)
+    }
+
+    /// hidden state number `from` `[B, T, D]` -> hidden state number `layer` `[B, T, D]`
+    pub fn resume(&self, x: &Tensor, from: usize, layer: usize, train: bool) -> Result<Tensor> {
+        if from >= layer {
+            return Ok(x.shallow_clone());
+        }
         let rope = self.rotary(x.size()[1])?;
-        let x = self.layers.forward(&x, layer, rope, train, || Ok(false))?;
+        let x = self.layers.forward(x, from..layer, rope, train, || Ok(false))?;
         if layer == self.layers().len() { self.layer_norm.forward(&x) } else { Ok(x) }
     }
 

@@ -32,7 +32,7 @@ pub use heads::{
     Depth, Head, HeadConfig, Linear as LinearHead, Mlp as MlpHead, NoHead, ProbeHead,
     Projection as ProjectionHead, Published as PublishedHead,
 };
-pub use model::{FrozenStats, Model, ModelConfig};
+pub use model::{FrozenStats, Model, ModelConfig, Start};
 pub use peft::{Method, Tuning};
 pub use precision::Precision;
 pub use pretrained::{Pretrained, import};

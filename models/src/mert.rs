@@ -107,6 +107,15 @@ impl Backbone for Mert {
         self.run(x, layer, train).at(|| format!("{NAME}, wave {:?}", x.size()))
     }
 
+    fn resume(&self, hidden: &Tensor, from: usize, layer: usize, train: bool) -> Result<Tensor> {
+        let made = self.encoder.resume(hidden, from, layer, train);
+        made.at(|| format!("{NAME}, hidden state {from} {:?}", hidden.size()))
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+
     fn linears(&self) -> Vec<&Linear> {
         self.encoder.linears()
     }

@@ -76,7 +76,21 @@ pub struct Model {
     pub loaded: Option<LoadReport>,
     /// What [`Model::logits`] computes in; float32 as built.
     pub precision: Precision,
-    layer: Layer,
+    /// Where [`Model::logits`] begins: the hidden state it takes in place of audio; audio as built.
+    pub start: Option<Start>,
+    /// Number of the hidden state that the head reads.
+    layer: usize,
+    /// Whether dropout and batch statistics of the published network are on while the model trains.
+    live: bool,
+}
+
+/// A hidden state that a model goes on from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Start {
+    /// Its number.
+    pub state: usize,
+    /// The element type it has in the network.
+    pub kind: Kind,
 }
 
 impl Model {
@@ -110,7 +124,7 @@ impl Model {
                 hint: "use full or probe, or a backbone with encoder layers".to_owned(),
             });
         }
-        let layer = Layer::At(cfg.layer.map_or(Layer::Last, Layer::At).number(spec.layers)?);
+        let layer = cfg.layer.map_or(Layer::Last, Layer::At).number(spec.layers)?;
         let head = root.part(Part::Head) / "head";
         let head = cfg.head.build(&head, spec.dim, outputs, cfg.backbone.published_head())?;
         let loaded = match &file {
@@ -128,16 +142,49 @@ impl Model {
         for linear in backbone.linears() {
             linear.settle()?;
         }
-        Ok(Self { backbone, head, vs, loaded, precision: Precision::F32, layer })
+        let live = root.live();
+        let precision = Precision::F32;
+        Ok(Self { backbone, head, loaded, precision, start: None, layer, live, vs })
     }
 
-    /// x as the backbone's [`crate::Spec::input`] says -> logits `[B, C]`, float32
+    /// Number of the last hidden state, up to the one that the head reads, that training leaves as it is: a fixed
+    /// function of the input. `None` where there is none: something below the first layer trains, or frozen parts follow
+    /// the batch ([`FrozenStats::Batch`]).
+    pub fn fixed_state(&self) -> Option<usize> {
+        if self.live {
+            return None;
+        }
+        let last = match self.vs.first_changed() {
+            None => self.layer,
+            Some(first) => first.checked_sub(1)?.min(self.layer),
+        };
+        (last == self.layer || self.backbone.resumes()).then_some(last)
+    }
+
+    /// x as the backbone's [`crate::Spec::input`] says -> hidden state number `state` `[B, T', D]` as [`Model::logits`]
+    /// computes it on its way, without gradients.
+    ///
+    /// # Errors
+    /// As [`Backbone::hidden`].
+    pub fn hidden(&self, x: &Tensor, state: usize) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard();
+        let _cast = self.precision.enter(self.vs.device())?;
+        self.backbone.hidden(x, Layer::At(state), false)
+    }
+
+    /// x as the backbone's [`crate::Spec::input`] says, or the hidden state of [`Model::start`] `[B, T', D]` -> logits
+    /// `[B, C]`, float32
     ///
     /// # Errors
     /// When the input has another shape or length than the model takes.
     pub fn logits(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let _cast = self.precision.enter(self.vs.device())?;
-        let hidden = self.backbone.hidden(x, self.layer, train)?;
+        let hidden = match self.start {
+            None => self.backbone.hidden(x, Layer::At(self.layer), train)?,
+            Some(Start { state, kind }) => {
+                self.backbone.resume(&x.f_to_kind(kind)?, state, self.layer, train)?
+            }
+        };
         let head = self.head.as_ref().ok_or_else(|| Error::Setting {
             key: "head.kind".to_owned(),
             expected: "a head that gives the outputs of the task".to_owned(),
@@ -230,6 +277,34 @@ mod tests {
     use super::*;
     use crate::heads::Linear;
     use crate::musicfm;
+
+    #[test]
+    fn what_training_leaves_alone_ends_before_the_first_site_a_method_uses() {
+        let net = r#"{"name": "musicfm", "layers": 2, "dim": 32, "inner": 64, "heads": 4,
+            "conv_channels": 4, "codebook_size": 24}"#;
+        let fixed = |tuning: &str, layer, frozen_stats| {
+            let cfg = ModelConfig {
+                backbone: serde_json::from_str(net).unwrap(),
+                head: HeadConfig::Linear(Linear::default()),
+                weights: None,
+                head_weights: false,
+                layer,
+                frozen_stats,
+            };
+            let tuning = serde_json::from_str(tuning).unwrap();
+            Model::build(&cfg, &tuning, 3, Device::Cpu, 0).unwrap().fixed_state()
+        };
+        let running = FrozenStats::Running;
+        for method in ["lora", "dora", "adapter", "bitfit", "ssf", "ia3", "prefix"] {
+            let tuning = format!(r#"{{"method": "{method}"}}"#);
+            assert_eq!(fixed(&tuning, None, running), Some(0), "{method}");
+            assert_eq!(fixed(&tuning, None, FrozenStats::Batch), None, "{method}");
+        }
+        let probe = r#"{"method": "probe"}"#;
+        assert_eq!(fixed(probe, None, running), Some(2), "the whole backbone");
+        assert_eq!(fixed(probe, Some(1), running), Some(1), "up to what the head reads");
+        assert_eq!(fixed(r#"{"method": "full"}"#, None, running), None);
+    }
 
     #[test]
     fn a_model_without_its_weights_keeps_the_statistics_beside_them() {

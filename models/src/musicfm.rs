@@ -3,13 +3,14 @@
 //! Names follow the published checkpoint without its `model.` prefix. Letters: B batch, T samples, N mel frames,
 //! F = 128 bands, C channels, T' = ceil(ceil(N / 2) / 2) tokens, D width, K codebook entries.
 
+use etude_aten::Autocast;
 use etude_features::MelConfig;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use crate::backbone::{Backbone, Input, Layer, Spec};
 use crate::conformer::Conformer;
 use crate::error::{At, Error, Result};
-use crate::nn::{Activation, BatchNorm, Block, Conv2d, Init, MelSpec, Scope, Stack};
+use crate::nn::{Activation, BatchNorm, Block, Conv2d, Init, Made, MelSpec, Scope, Stack};
 use crate::peft::{Linear, Role, Site, Term};
 use crate::quantizer::Quantizer;
 use crate::weights::NameMap;
@@ -158,6 +159,15 @@ impl Backbone for MusicFm {
         self.run(x, layer, train).at(|| format!("{NAME}, wave {:?}", x.size()))
     }
 
+    fn resume(&self, hidden: &Tensor, from: usize, layer: usize, train: bool) -> Result<Tensor> {
+        let made = self.conformer.resume(hidden, from, layer, train);
+        made.at(|| format!("{NAME}, hidden state {from} {:?}", hidden.size()))
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+
     fn linears(&self) -> Vec<&Linear> {
         self.conformer.linears()
     }
@@ -205,9 +215,37 @@ impl Subsampling {
     /// mel `[B, F, N]` -> `[B, T', D]`
     pub fn forward(&self, mel: &Tensor, train: bool) -> Result<Tensor> {
         let x = mel.f_unsqueeze(1)?; // [B, 1, F, N]
-        let count = self.blocks().len();
-        let x = self.blocks.forward(&x, count, (), train, || Ok(false))?;
-        self.join(&x, train)
+        let fixed = self.blocks().iter().all(Residual::is_fixed);
+        if fixed && x.device() == Device::Cpu && Autocast::is_on(Device::Cpu) {
+            return self.join(&self.in_pieces(&x)?, train);
+        }
+        self.join(&self.convolve(&x, train)?, train)
+    }
+
+    fn convolve(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.blocks.forward(x, 0..self.blocks().len(), (), train, || Ok(false))
+    }
+
+    /// As [`Subsampling::convolve`] for fixed blocks, one stretch of time of one clip after the other: with bfloat16 the
+    /// processor waits for memory unless what lies between two convolutions stays in its caches.
+    fn in_pieces(&self, x: &Tensor) -> Result<Tensor> {
+        let size = x.size();
+        let (clips, frames) = (size[0], size[3]);
+        let tokens = (frames + FRAMES_PER_TOKEN - 1) / FRAMES_PER_TOKEN;
+        let mut rows = Vec::new();
+        for clip in 0..clips {
+            let row = x.f_narrow(0, clip, 1)?;
+            let mut pieces = Vec::new();
+            for first in (0..tokens).step_by(PIECE as usize) {
+                let many = PIECE.min(tokens - first);
+                let from = (first * FRAMES_PER_TOKEN - MARGIN).max(0);
+                let to = ((first + many) * FRAMES_PER_TOKEN + MARGIN).min(frames);
+                let y = self.convolve(&row.f_narrow(3, from, to - from)?, false)?;
+                pieces.push(y.f_narrow(3, first - from / FRAMES_PER_TOKEN, many)?);
+            }
+            rows.push(Tensor::f_cat(&pieces, 3)?); // [1, C, F / 4, T']
+        }
+        Ok(Tensor::f_cat(&rows, 0)?)
     }
 
     /// second block's output `[B, C, F / 4, T']` -> `[B, T', D]`; a token's row holds all bands of a channel together
@@ -215,6 +253,16 @@ impl Subsampling {
         let rows = x.f_permute([0, 3, 1, 2])?.f_flatten(2, 3)?; // [B, T', C F / 4]
         self.linear.forward(&rows, train)
     }
+}
+
+/// Tokens that are convolved at once.
+const PIECE: i64 = 64;
+/// Mel frames around those of a piece; a token depends on 9 frames on either side.
+const MARGIN: i64 = 12;
+
+/// x `[B, C, H, W]` -> the same numbers with those of one place next to each other in memory
+fn channels_last(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
 }
 
 /// Two convolutions beside one, the first of each with stride 2, and a ReLU on their sum.
@@ -226,6 +274,8 @@ pub struct Residual {
     bn2: BatchNorm,
     conv3: Conv2d,
     bn3: BatchNorm,
+    exact: Made<[(Tensor, Tensor); 3]>,
+    half: Made<[(Tensor, Tensor); 3]>,
 }
 
 impl Residual {
@@ -240,6 +290,48 @@ impl Residual {
             bn2: norm("bn2")?,
             conv3: conv("conv3", inp, 2)?,
             bn3: norm("bn3")?,
+            exact: Made::default(),
+            half: Made::default(),
+        })
+    }
+
+    fn parts(&self) -> [(&Conv2d, &BatchNorm); 3] {
+        [(&self.conv1, &self.bn1), (&self.conv2, &self.bn2), (&self.conv3, &self.bn3)]
+    }
+
+    /// Whether it is a fixed function.
+    fn is_fixed(&self) -> bool {
+        self.parts().iter().all(|(conv, norm)| conv.is_frozen() && norm.is_fixed())
+    }
+
+    /// As [`Residual::forward`] for a fixed block, in fewer passes: norms are folded into the convolutions, sums and ReLUs
+    /// are in place. Under mixed precision all of it is bfloat16 with the channels innermost, the order in which the
+    /// processor's matrix tiles take them.
+    fn fixed(&self, x: &Tensor) -> Result<Tensor> {
+        let mixed = Autocast::is_on(x.device());
+        let form = |x: &Tensor| match mixed {
+            true => channels_last(&x.f_to_kind(Kind::BFloat16)?),
+            false => Ok(x.shallow_clone()),
+        };
+        let parts = self.parts();
+        let fold = |n: usize| {
+            let (conv, norm) = parts[n];
+            let [weight, bias] = conv.tensors();
+            let (weight, bias) = norm.fold(weight, bias)?;
+            let bias = if mixed { bias.f_to_kind(Kind::BFloat16)? } else { bias };
+            Ok::<_, Error>((form(&weight)?, bias))
+        };
+        let from: Vec<&Tensor> =
+            parts.iter().flat_map(|(c, n)| c.tensors().into_iter().chain(n.tensors())).collect();
+        let x = form(x)?;
+        let made = if mixed { &self.half } else { &self.exact };
+        let make = || Ok([fold(0)?, fold(1)?, fold(2)?]);
+        made.with(&from, make, |[one, two, three]| {
+            let mut inner = self.conv1.forward_with(&x, &one.0, &one.1)?;
+            let inner = inner.f_relu_()?;
+            let mut sum = self.conv2.forward_with(&inner, &two.0, &two.1)?;
+            let mut sum = sum.f_add_(&self.conv3.forward_with(&x, &three.0, &three.1)?)?;
+            Ok(sum.f_relu_()?)
         })
     }
 }
@@ -249,6 +341,9 @@ impl Block for Residual {
 
     /// x `[B, C, F, N]` -> `[B, C', ceil(F / 2), ceil(N / 2)]`
     fn forward(&self, x: &Tensor, (): &(), train: bool) -> Result<Tensor> {
+        if self.is_fixed() {
+            return self.fixed(x);
+        }
         let inner = self.bn1.forward(&self.conv1.forward(x)?, train)?;
         let inner = self.conv2.forward(&Activation::Relu.forward(&inner)?)?;
         let inner = self.bn2.forward(&inner, train)?;

@@ -27,8 +27,7 @@ pub struct Pretrained {
     pub config: BackboneConfig,
     /// How the weight file fitted.
     pub loaded: LoadReport,
-    /// BLAKE3 of settings and weights, hex.
-    pub digest: String,
+    weights: PathBuf,
     backbone: Box<dyn Backbone>,
     vs: Store,
 }
@@ -47,14 +46,20 @@ impl Pretrained {
         for linear in backbone.linears() {
             linear.settle()?;
         }
-        let fail = |e: std::io::Error| Error::File { path: weights.clone(), why: e.to_string() };
+        Ok(Self { config, loaded, weights, backbone, vs })
+    }
+
+    /// BLAKE3 of settings and weights, hex; reads the whole file.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be read any more.
+    pub fn digest(&self) -> Result<String> {
+        let path = &self.weights;
+        let fail = |e: std::io::Error| Error::File { path: path.clone(), why: e.to_string() };
         let mut digest = blake3::Hasher::new();
-        digest.update(config.to_json()?.as_bytes());
-        File::open(&weights)
-            .and_then(|file| digest.update_reader(file).map(|_| ()))
-            .map_err(fail)?;
-        let digest = digest.finalize().to_hex().to_string();
-        Ok(Self { config, loaded, digest, backbone, vs })
+        digest.update(self.config.to_json()?.as_bytes());
+        File::open(path).and_then(|file| digest.update_reader(file).map(|_| ())).map_err(fail)?;
+        Ok(digest.finalize().to_hex().to_string())
     }
 
     /// Facts about the backbone.

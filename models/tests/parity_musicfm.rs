@@ -204,3 +204,24 @@ fn a_wave_too_short_is_refused_with_the_length_that_is_not() {
     let text = net.hidden(&x, Layer::Last, false).unwrap_err().to_string();
     assert_eq!(text, "mel front end: expected wave [B, T] with T above 1024, got [1, 1024]");
 }
+
+#[test]
+fn in_bfloat16_frozen_convolutions_piece_by_piece_are_near_float32_everywhere() {
+    let (_s, net) = build(&config(), &Probe {});
+    tch::manual_seed(3);
+    // 663 frames are 166 tokens: three pieces, the last one short, and an odd end
+    let mel = Tensor::randn([2, 128, 663], (Kind::Float, Device::Cpu));
+    let exact = net.subsampling().forward(&mel, false).unwrap();
+    let rough = {
+        let _mixed = etude_aten::Autocast::bf16(Device::Cpu).unwrap();
+        net.subsampling().forward(&mel, false).unwrap()
+    };
+    assert_eq!((rough.kind(), rough.size()), (Kind::BFloat16, exact.size()));
+    let gap = (rough.to_kind(Kind::Float) - &exact).abs();
+    let worst = gap.amax([0i64, 2], false); // of each token
+    let scale = exact.abs().max().double_value(&[]);
+    // bfloat16 has 8 bits; a wrong margin would show at the ends of the pieces
+    assert!(worst.max().double_value(&[]) < 0.03 * scale, "{} of {scale}", worst.max());
+    let one = net.subsampling().forward(&mel.narrow(0, 1, 1), false).unwrap();
+    assert_close("one clip of two", &one, &exact.narrow(0, 1, 1), 1e-6 * scale);
+}

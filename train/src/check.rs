@@ -8,6 +8,7 @@ use crate::optim::{OptimConfig, Rule};
 use crate::schedule::{ScheduleConfig, Watch};
 use crate::stopping::Mode;
 use etude_models::{BackboneConfig, FrozenStats, HeadConfig, Tuning, masked};
+use etude_shards::Crop;
 
 /// Lowest rate of any backbone, Hz: changes that fit it fit all.
 const LOWEST_RATE: u32 = 16_000;
@@ -30,6 +31,7 @@ impl Experiment {
         check_trainer(self, &mut no);
         check_model(self, &mut no);
         check_objective(self, &mut no);
+        check_cache(self, &mut no);
         match problems.is_empty() {
             true => Ok(()),
             false => Err(Error::Check { place: self.place().to_owned(), problems }),
@@ -160,6 +162,25 @@ fn check_contrastive(exp: &Experiment, cfg: &ContrastiveConfig, no: &mut impl Fn
     no(cfg.threads > 0, "objective.threads: expected at least 1, got 0".to_owned());
     if let Err(e) = cfg.augment.check(LOWEST_RATE) {
         no(false, format!("objective.augment.{e}"));
+    }
+}
+
+fn check_cache(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
+    if exp.data.cache.is_none() {
+        return;
+    }
+    let frozen = !exp.tuning.method().trains_base();
+    let text = format!("data.cache: {} trains the whole network", exp.tuning.name());
+    no(frozen, format!("{text}; leave out data.cache, or use a method that leaves its beginning"));
+    no(
+        exp.model.frozen_stats == FrozenStats::Running,
+        "data.cache: frozen parts that follow the batch give the same audio another output in every epoch; \
+         expected model.frozen_stats = \"running\""
+            .to_owned(),
+    );
+    if let Crop::Random { steps } = exp.data.crop {
+        let grid = format!("{{ kind = \"grid\", steps = {steps}, windows = 8 }}");
+        no(false, format!("data.crop: there is no end of random windows to keep; expected {grid}"));
     }
 }
 
@@ -315,6 +336,7 @@ trainer = { steps = 10 }
             ("trainer.epoch_batches=0", "trainer.epoch_batches: expected at least 1, got 0"),
             ("optim.lora_plus_ratio=0", "optim.lora_plus_ratio: expected above 0, got 0"),
             ("trainer.log_steps=0", "trainer.log_steps: expected at least 1, got 0"),
+            ("data.cache={}", "data.cache: full trains the whole network; leave out data.cache"),
             ("trainer.keep.by=map", "expected one of mAP, ROC-AUC, loss, got \"map\""),
             ("trainer.keep.by=loss", "loss is better when lower; expected \"min\""),
         ];
@@ -415,6 +437,28 @@ trainer = { steps = 10 }
             text.contains("expected a backbone with encoder layers") && text.contains("got vggish"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_has_no_fixed_output_to_keep_is_told_at_once() {
+        let sets = [
+            "data.cache={ dtype = 'bf16' }",
+            "model.frozen_stats=batch",
+            "tuning={ method = 'probe' }",
+            "data.crop={ kind = 'random', steps = 32768 }",
+        ];
+        let text =
+            Experiment::parse("x.toml", TEXT, &sets.map(str::to_owned)).unwrap_err().to_string();
+        for want in [
+            "data.cache: frozen parts that follow the batch",
+            "data.crop: there is no end of random windows to keep; \
+             expected { kind = \"grid\", steps = 32768, windows = 8 }",
+        ] {
+            assert!(text.contains(want), "{want}: {text}");
+        }
+        let sets = ["data.cache={ dtype = 'f16' }".to_owned()];
+        let text = Experiment::parse("x.toml", TEXT, &sets).unwrap_err().to_string();
+        assert!(text.contains("expected `bf16` or `f32`"), "{text}");
     }
 
     #[test]

@@ -120,6 +120,12 @@ pub enum Error {
         "pre-training has nothing to score but its validations (see log.jsonl); start a run from its model.safetensors"
     )]
     NoTask,
+    /// What the frozen part of the network makes of the audio cannot be kept.
+    #[error("{text}")]
+    Cache {
+        /// Which setting or folder, and what to do.
+        text: String,
+    },
     /// The score that selects checkpoints does not exist.
     #[error("trainer.keep.by: no score named {name:?}; this task gives {known}")]
     NoScore {

@@ -3,6 +3,7 @@
 //! Sections `run`, `data`, `model`, `tuning`, `objective`, `optim`, `trainer`, `eval`, `published`. Unknown keys are
 //! errors; every default is stated once, here or at the struct it belongs to.
 
+use crate::cache::CacheConfig;
 use crate::error::{Error, Result};
 use crate::objective::ObjectiveConfig;
 use crate::optim::OptimConfig;
@@ -86,6 +87,10 @@ pub struct DataConfig {
     /// Whether the last, smaller batch of an epoch is left out.
     #[serde(default)]
     pub drop_last: bool,
+    /// Keeps what the frozen beginning of the network makes of each window, so that it runs once, not in every epoch;
+    /// nothing is kept when left out.
+    #[serde(default)]
+    pub cache: Option<CacheConfig>,
 }
 
 /// Section `[trainer]`.

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 mod atomic;
+mod cache;
 mod check;
 mod checkpoint;
 mod clip;
@@ -35,6 +36,7 @@ mod window;
 /// Name of the loss among the scores of a validation.
 pub const LOSS: &str = "loss";
 
+pub use cache::{CacheConfig, CacheNumber};
 pub use checkpoint::{Ending, Kept};
 pub use clip::clip_grad_norm;
 pub use error::{Error, Result};

@@ -109,6 +109,8 @@ pub enum Phase {
     Training,
     /// Scoring a split.
     Scoring,
+    /// Filling the cache of the network's frozen beginning, window by window.
+    Caching,
 }
 
 impl Row {

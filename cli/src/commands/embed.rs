@@ -182,7 +182,7 @@ fn files(args: &Args, cfg: EmbedConfig, model: &Pretrained, ui: &Ui) -> Result<E
                 ("model", model.spec().name.to_owned()),
                 ("layer", embedder.layer().to_string()),
                 ("fps", embedder.fps().to_string()),
-                ("digest", model.digest.clone()),
+                ("digest", model.digest()?),
             ];
             let mut table = TableFile::create(&args.out, embedder.dim(), &facts)?;
             let bar = StageBar::new(ui);

@@ -200,7 +200,7 @@ fn spec(
     embedder: &Embedder,
 ) -> Result<Spec> {
     let mut about = serde_json::json!({
-        "model": model.digest, "layer": embedder.layer(), "window": embedder.window,
+        "model": model.digest()?, "layer": embedder.layer(), "window": embedder.window,
         "pool": cfg.embed.pool, "batch": cfg.embed.batch, "source": source.spec(),
     });
     if cfg.embed.pad {

@@ -30,11 +30,13 @@ impl Encoder {
     /// For sizes that do not fit each other.
     pub fn new(vs: &Scope, cfg: &Config) -> Result<Self> {
         let layers = (0..cfg.layers)
-            .map(|i| EncoderLayer::new(&(vs / "layers" / i), cfg, i))
+            .map(|i| EncoderLayer::new(&(vs / "layers" / i).leads_to(i + 1), cfg, i))
             .collect::<Result<_>>()?;
+        // with the norm first it comes behind the last layer, otherwise before the first
+        let norm = (vs / "layer_norm").leads_to(if cfg.norm_first { cfg.layers } else { 0 });
         Ok(Self {
             positional: Positional::new(&(vs / "pos_conv_embed" / "conv"), cfg)?,
-            layer_norm: LayerNorm::new(&(vs / "layer_norm"), Role::Other, cfg.dim)?,
+            layer_norm: LayerNorm::new(&norm, Role::Other, cfg.dim)?,
             norm_first: cfg.norm_first,
             dropout: Dropout::new(vs, cfg.hidden_dropout),
             layers: Stack::new(layers),
@@ -51,8 +53,16 @@ impl Encoder {
         if !self.norm_first {
             x = self.layer_norm.forward(&x)?;
         }
-        x = self.dropout.forward(&x, train)?;
-        x = self.layers.forward(&x, layer, (), train, || Ok(train && self.skips()?))?;
+        self.resume(&self.dropout.forward(&x, train)?, 0, layer, train)
+    }
+
+    /// hidden state number `from` `[B, N, D]` -> hidden state number `layer` `[B, N, D]`
+    pub fn resume(&self, x: &Tensor, from: usize, layer: usize, train: bool) -> Result<Tensor> {
+        if from >= layer {
+            return Ok(x.shallow_clone());
+        }
+        let skips = || Ok(train && self.skips()?);
+        let x = self.layers.forward(x, from..layer, (), train, skips)?;
         let last = layer == self.layers.layers().len();
         if self.norm_first && last { self.layer_norm.forward(&x) } else { Ok(x) }
     }

@@ -86,10 +86,8 @@ impl Attention {
         let (rows, zero) = (3 * s.dim, Init::Const(0.0));
         let bias = |_| scope.param("bias", &[rows], zero, Role::Query, Term::Bias);
         let init = start.init(s.dim, rows);
-        let whole = Base {
-            weight: scope.param("weight", &[rows, s.dim], init, Role::Query, Term::Weight)?,
-            bias: qkv_bias.then_some(()).map(bias).transpose()?,
-        };
+        let weight = scope.param("weight", &[rows, s.dim], init, Role::Query, Term::Weight)?;
+        let whole = Base::new(weight, qkv_bias.then_some(()).map(bias).transpose()?);
         let name = vs.name("qkv");
         let site = |role| Site { role, layer: Some(s.layer), inp: s.dim, out: s.dim };
         let part = |role, n: usize| {

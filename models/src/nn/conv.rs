@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use crate::error::Result;
-use crate::nn::{Init, Scope};
+use crate::nn::{Half, Init, Scope};
 use crate::peft::{Role, Term};
 
 /// A 2-d convolution with bias.
@@ -46,8 +46,28 @@ impl Conv2d {
 
     /// x `[B, C, H, W]` -> `[B, C', H', W']`
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_with(x, &self.weight, &self.bias)
+    }
+
+    /// The same with another weight and bias of the same shapes.
+    pub(crate) fn forward_with(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+    ) -> Result<Tensor> {
         let s = [self.stride; 2];
-        Ok(x.f_conv2d(&self.weight, Some(&self.bias), s, self.padding, [1, 1], 1)?)
+        Ok(x.f_conv2d(weight, Some(bias), s, self.padding, [1, 1], 1)?)
+    }
+
+    /// Whether nothing of it trains.
+    pub(crate) fn is_frozen(&self) -> bool {
+        !self.weight.requires_grad() && !self.bias.requires_grad()
+    }
+
+    /// Weight and bias.
+    pub(crate) fn tensors(&self) -> [&Tensor; 2] {
+        [&self.weight, &self.bias]
     }
 
     /// Whether its weight is trained.
@@ -64,6 +84,7 @@ pub struct Conv1d {
     stride: i64,
     padding: i64,
     groups: i64,
+    half: Half,
 }
 
 /// Sizes of a [`Conv1d`].
@@ -108,12 +129,19 @@ impl Conv1d {
             true => Some(vs.param("bias", &[s.out], default, role, Term::Bias)?),
             false => None,
         };
-        Ok(Self { weight, bias, stride: s.stride, padding: s.padding, groups: s.groups })
+        let half = Half::default();
+        Ok(Self { weight, bias, stride: s.stride, padding: s.padding, groups: s.groups, half })
+    }
+
+    /// `[C', C / groups, taps]`
+    pub(crate) fn weight(&self) -> &Tensor {
+        &self.weight
     }
 
     /// x `[B, C, T]` -> `[B, C', T']`
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (s, p) = ([self.stride], [self.padding]);
-        Ok(x.f_conv1d(&self.weight, self.bias.as_ref(), s, p, [1], self.groups)?)
+        let weight = self.half.of(&self.weight)?;
+        Ok(x.f_conv1d(&weight, self.bias.as_ref(), s, p, [1], self.groups)?)
     }
 }

@@ -61,6 +61,25 @@ impl BatchNorm {
         })
     }
 
+    /// Whether it never changes: neither trained nor following a batch.
+    pub(crate) fn is_fixed(&self) -> bool {
+        !self.live && !self.weight.requires_grad() && !self.bias.requires_grad()
+    }
+
+    /// What it consists of.
+    pub(crate) fn tensors(&self) -> [&Tensor; 4] {
+        [&self.weight, &self.bias, &self.running_mean, &self.running_var]
+    }
+
+    /// Weight `[C, ..]` and bias `[C]` of a convolution -> those of one that gives what this norm makes of the first.
+    pub(crate) fn fold(&self, weight: &Tensor, bias: &Tensor) -> Result<(Tensor, Tensor)> {
+        let scale = self.weight.f_div(&self.running_var.f_add_scalar(EPS)?.f_sqrt()?)?; // [C]
+        let mut column = vec![1; weight.dim()];
+        column[0] = scale.size()[0];
+        let shift = bias.f_sub(&self.running_mean)?.f_mul(&scale)?.f_add(&self.bias)?;
+        Ok((weight.f_mul(&scale.f_view(column.as_slice())?)?, shift))
+    }
+
     /// x `[B, C, ..]` -> the same shape. Training uses the batch's own statistics and updates the running ones, unless
     /// this part of the model is frozen, or the batch has been seen before.
     ///

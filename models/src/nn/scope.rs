@@ -35,6 +35,8 @@ pub struct Variable {
     pub changes: bool,
     /// Whether the configuration alone gives its values, as those of a window or a filterbank: a file may lack it.
     pub computed: bool,
+    /// Number of the first hidden state that depends on it; 0 for heads, which none depends on.
+    pub state: usize,
 }
 
 /// What [`Variable`] says of a tensor, as it is created.
@@ -82,6 +84,13 @@ impl Store {
         kept.map(|(_, v)| v.tensor.numel()).sum()
     }
 
+    /// Number of the first hidden state that training may change; `None` when it changes none.
+    pub fn first_changed(&self) -> Option<usize> {
+        let variables = self.variables.borrow();
+        let changed = variables.values().filter(|v| v.changes && v.part != Part::Head);
+        changed.map(|v| v.state).min()
+    }
+
     fn insert(&self, name: String, variable: Variable) -> Result<()> {
         let mut variables = self.variables.borrow_mut();
         if variables.contains_key(&name) {
@@ -102,6 +111,7 @@ pub struct Scope<'a> {
     batch_stats: bool,
     blank: bool,
     part: Part,
+    state: usize,
     path: String,
 }
 
@@ -109,11 +119,11 @@ impl<'a> Scope<'a> {
     /// The root of the published network. With `batch_stats` frozen parts run in training mode too.
     pub fn root(store: &'a Store, method: &'a dyn Method, seed: u64, batch_stats: bool) -> Self {
         let path = String::new();
-        Self { store, method, seed, batch_stats, blank: false, part: Part::Base, path }
+        Self { store, method, seed, batch_stats, blank: false, part: Part::Base, state: 0, path }
     }
 
-    /// The same place, with zeros where the published network would start from the seed: for a network whose weights
-    /// come from a file, drawing hundreds of millions of numbers first is waste.
+    /// The same place, with nothing in particular where the published network would start from the seed: for a network
+    /// whose weights all come from a file, writing hundreds of millions of numbers first is waste.
     pub fn blank(self) -> Self {
         Self { blank: true, ..self }
     }
@@ -121,6 +131,12 @@ impl<'a> Scope<'a> {
     /// The same place for another part of the model.
     pub fn part(&self, part: Part) -> Self {
         Self { part, ..self.clone() }
+    }
+
+    /// The same place, where what is created goes into hidden state `state` and no earlier one. A model that never says
+    /// so is one whole.
+    pub fn leads_to(self, state: usize) -> Self {
+        Self { state, ..self }
     }
 
     /// What the tuning method changes at a linear layer whose scope this is.
@@ -222,7 +238,7 @@ impl<'a> Scope<'a> {
 
     fn start(&self, last: &str, shape: &[i64], init: Init) -> Result<Tensor> {
         if self.blank && self.part == Part::Base {
-            return Ok(Tensor::f_zeros(shape, (Kind::Float, self.device()))?);
+            return Ok(Tensor::f_empty(shape, (Kind::Float, self.device()))?);
         }
         let values = init.values(numel(shape), self.seed, &self.name(last));
         Ok(Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_to_device(self.device())?)
@@ -230,8 +246,9 @@ impl<'a> Scope<'a> {
 
     fn add(&self, name: String, tensor: Tensor, kept: Kept) -> Result<Tensor> {
         let Kept { learnable, changes, computed } = kept;
-        let (same, part) = (tensor.shallow_clone(), self.part);
-        self.store.insert(name, Variable { tensor, part, learnable, changes, computed })?;
+        let (same, part, state) = (tensor.shallow_clone(), self.part, self.state);
+        let variable = Variable { tensor, part, learnable, changes, computed, state };
+        self.store.insert(name, variable)?;
         Ok(same)
     }
 }

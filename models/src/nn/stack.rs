@@ -6,6 +6,7 @@
 //! of the random generators, and batch norms do not count the batch twice. Letters: B batch, T time, D width.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 
 use etude_aten::{Autocast, rng_state, set_rng_state};
 use tch::{Device, Kind, Tensor, no_grad_guard};
@@ -68,11 +69,11 @@ impl<L: Block> Stack<L> {
         self.checkpoints.set(on);
     }
 
-    /// x through the first `count` layers; `skips` is asked before each whether it is left out this time.
+    /// x through the layers of these numbers; `skips` is asked before each whether it is left out this time.
     pub fn forward(
         &self,
         x: &Tensor,
-        count: usize,
+        layers: Range<usize>,
         shared: L::Shared,
         train: bool,
         mut skips: impl FnMut() -> Result<bool>,
@@ -81,7 +82,7 @@ impl<L: Block> Stack<L> {
         let guard = checkpoints.then(no_grad_guard);
         let mut runs = Vec::new();
         let mut y = if checkpoints { x.f_detach()? } else { x.shallow_clone() };
-        for (layer, part) in self.layers.iter().enumerate().take(count) {
+        for (layer, part) in self.layers.iter().enumerate().take(layers.end).skip(layers.start) {
             if skips()? {
                 continue;
             }

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use crate::error::Result;
-use crate::nn::{Init, Scope};
+use crate::nn::{Half, Init, Scope};
 use crate::peft::{Delta, Role, Site, Term};
 
 /// Weight and bias of a layer as published.
@@ -13,9 +13,16 @@ pub struct Base {
     pub weight: Tensor,
     /// `[out]`
     pub bias: Option<Tensor>,
+    /// The weight in bfloat16, where it is frozen.
+    pub half: Half,
 }
 
 impl Base {
+    /// A layer of these two.
+    pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias, half: Half::default() }
+    }
+
     /// The weight as a matrix `[out, in]` (same storage).
     pub fn matrix(&self) -> Result<Tensor> {
         Ok(match self.weight.dim() {
@@ -26,12 +33,14 @@ impl Base {
 
     /// x `[.., in]` -> x W^T + b `[.., out]`
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.f_linear(&self.matrix()?, self.bias.as_ref())?)
+        let weight = self.half.of(&self.weight)?;
+        let weight = if weight.dim() == 3 { weight.f_squeeze_dim(2)? } else { weight };
+        Ok(x.f_linear(&weight, self.bias.as_ref())?)
     }
 
     /// A layer with the matrix `[out, in]` given, in the shape of this one's weight.
     pub fn with(&self, matrix: &Tensor, bias: Option<Tensor>) -> Result<Base> {
-        Ok(Base { weight: matrix.f_reshape(self.weight.size())?, bias })
+        Ok(Base::new(matrix.f_reshape(self.weight.size())?, bias))
     }
 
     /// A copy of the bias.
@@ -91,10 +100,8 @@ impl Linear {
     /// The rows of a larger layer from `start` on, as many as the site has outputs. `vs` is the scope of what a method
     /// adds, `name` the larger layer's dotted name.
     pub fn rows(vs: &Scope, site: Site, whole: &Base, name: &str, start: i64) -> Result<Self> {
-        let base = Base {
-            weight: whole.weight.shallow_clone(),
-            bias: whole.bias.as_ref().map(Tensor::shallow_clone),
-        };
+        let bias = whole.bias.as_ref().map(Tensor::shallow_clone);
+        let base = Base::new(whole.weight.shallow_clone(), bias);
         let rows = Rows { whole: format!("{name}."), start, count: site.out };
         let delta = vs.linear(&site)?;
         Ok(Self { name: vs.name(""), role: site.role, base, rows: Some(rows), delta })
@@ -114,25 +121,24 @@ impl Linear {
     ) -> Result<Self> {
         let weight = vs.param("weight", shape, init, site.role, Term::Weight)?;
         let (name, role) = (vs.name(""), site.role);
-        Ok(Self { name, role, base: Base { weight, bias }, rows: None, delta: vs.linear(&site)? })
+        let base = Base::new(weight, bias);
+        Ok(Self { name, role, base, rows: None, delta: vs.linear(&site)? })
     }
 
-    /// Weight and bias of this layer alone (same storage).
-    fn base(&self) -> Result<Base> {
-        let Base { weight, bias } = &self.base;
-        let part = |x: &Tensor| match &self.rows {
-            Some(rows) => x.f_narrow(0, rows.start, rows.count),
-            None => Ok(x.shallow_clone()),
-        };
-        Ok(Base { weight: part(weight)?, bias: bias.as_ref().map(part).transpose()? })
+    /// What `f` makes of weight and bias of this layer alone (same storage).
+    fn with_base<R>(&self, f: impl FnOnce(&Base) -> Result<R>) -> Result<R> {
+        let Some(Rows { start, count, .. }) = &self.rows else { return f(&self.base) };
+        let part = |x: &Tensor| x.f_narrow(0, *start, *count);
+        let Base { weight, bias, .. } = &self.base;
+        f(&Base::new(part(weight)?, bias.as_ref().map(part).transpose()?))
     }
 
     /// x `[.., in]` -> `[.., out]`
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        match &self.delta {
-            Some(delta) => delta.forward(&self.base()?, x, train),
-            None => self.base()?.forward(x),
-        }
+        self.with_base(|base| match &self.delta {
+            Some(delta) => delta.forward(base, x, train),
+            None => base.forward(x),
+        })
     }
 
     /// Its dotted name.
@@ -147,13 +153,13 @@ impl Linear {
 
     /// Lets a change that starts from the published weights see them.
     pub fn settle(&self) -> Result<()> {
-        self.delta.as_ref().map_or(Ok(()), |delta| delta.settle(&self.base()?))
+        self.delta.as_ref().map_or(Ok(()), |delta| self.with_base(|base| delta.settle(base)))
     }
 
     /// Weight (and bias) with the change folded in; nothing where nothing was added.
     pub fn merged(&self) -> Result<Vec<Merged>> {
         let Some(delta) = &self.delta else { return Ok(Vec::new()) };
-        let Base { weight, bias } = delta.merge(&self.base()?)?;
+        let Base { weight, bias, .. } = self.with_base(|base| delta.merge(base))?;
         let (scope, start) = match &self.rows {
             Some(rows) => (&rows.whole, Some(rows.start)),
             None => (&self.name, None),

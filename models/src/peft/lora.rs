@@ -2,8 +2,9 @@
 //!
 //! Weights stay untouched; the update is added to the output, and folded in only on export. R rank.
 
+use etude_aten::Autocast;
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::nn::{Dropout, Init, Scope, check_probability};
@@ -213,8 +214,22 @@ impl LowRank {
 }
 
 impl Delta for LowRank {
+    /// One pass over the output: the update is added in place by the product that makes it.
     fn forward(&self, base: &Base, x: &Tensor, train: bool) -> Result<Tensor> {
-        Ok(base.forward(x)?.f_add(&self.update(x, train)?)?)
+        let (mut shape, width) = (x.size(), self.a.size()[1]);
+        let mut rows = x.f_reshape([-1, width])?; // [N, in]
+        if Autocast::is_on(x.device()) {
+            rows = rows.f_to_kind(Kind::BFloat16)?; // once for both products
+        }
+        let mut y = base.forward(&rows)?; // [N, out]
+        let low = self.dropout.forward(&rows, train)?.f_linear(&self.a, None::<&Tensor>)?; // [N, R]
+        let low = if self.scale == 1.0 { low } else { low.f_mul_scalar(self.scale)? };
+        let up = self.b.f_tr()?.f_to_kind(y.kind())?; // [R, out]
+        let y = y.f_addmm_(&low.f_to_kind(y.kind())?, &up)?;
+        if let Some(last) = shape.last_mut() {
+            *last = y.size()[1];
+        }
+        Ok(y.f_view(shape.as_slice())?)
     }
 
     fn merge(&self, base: &Base) -> Result<Base> {

@@ -79,6 +79,46 @@ impl TensorFile {
         Ok(Tensor::f_from_data_size(bytes, &shape, kind)?)
     }
 
+    /// Copies a tensor into `into`, which has its shape, and converts its type; the file's pages are given back.
+    ///
+    /// # Errors
+    /// As [`TensorFile::tensor`].
+    pub fn copy(&self, name: &str, into: &mut Tensor) -> Result<()> {
+        let fail = |why: String| Error::File { path: self.path.clone(), why };
+        let info =
+            self.header.info(name).ok_or_else(|| fail(format!("holds no tensor called {name}")))?;
+        let kind = kind(info.dtype)
+            .ok_or_else(|| fail(format!("{name}: {:?} is no type to load", info.dtype)))?;
+        let (from, to) = info.data_offsets;
+        let bytes = &self.map[self.start + from..self.start + to];
+        let shape: Vec<i64> = info.shape.iter().map(|&n| n as i64).collect();
+        let mut stride = vec![1i64; shape.len()];
+        for i in (1..shape.len()).rev() {
+            stride[i - 1] = stride[i] * shape[i];
+        }
+        if shape != into.size() {
+            return Err(fail(format!("{name}: expected shape {:?}, got {shape:?}", into.size())));
+        }
+        if bytes.as_ptr().align_offset(kind.elt_size_in_bytes()) != 0 {
+            into.f_copy_(&self.tensor(name)?)?;
+            return Ok(());
+        }
+        // SAFETY: the map outlives the view, which is only read, and covers all of its numbers.
+        let view =
+            unsafe { Tensor::f_from_blob(bytes.as_ptr(), &shape, &stride, kind, Device::Cpu) }?;
+        into.f_copy_(&view)?;
+        self.release(self.start + from, to - from);
+        Ok(())
+    }
+
+    /// Gives pages back, so that the process does not hold a weight and its file at once.
+    fn release(&self, from: usize, len: usize) {
+        // SAFETY: pages of a read-only map of a file come back from the file when they are touched again.
+        let _ = unsafe {
+            self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, from, len)
+        };
+    }
+
     /// All tensors, sorted by name.
     ///
     /// # Errors

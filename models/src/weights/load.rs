@@ -120,7 +120,7 @@ pub fn load_part(
     let shapes = theirs.iter().map(|(ours, name)| (ours.clone(), shape(name))).collect();
     let wanted = |n: &str, v: &Variable| keep(n, v) && (!v.computed || theirs.contains_key(n));
     let pairs = compare(vs.select(wanted), shapes, &mut report)?;
-    copy(pairs, |ours| tensors.tensor(&theirs[ours]))?;
+    copy(pairs, |ours, into| tensors.copy(&theirs[ours], into))?;
     Ok(report)
 }
 
@@ -138,7 +138,7 @@ pub fn restore(
     let theirs: BTreeMap<&String, &Tensor> = tensors.iter().map(|(n, t)| (n, t)).collect();
     let shapes = theirs.iter().map(|(n, t)| ((*n).clone(), t.size())).collect();
     let pairs = compare(vs.select(keep), shapes, &mut report)?;
-    copy(pairs, |ours| Ok(theirs[&ours.to_owned()].shallow_clone()))?;
+    copy(pairs, |ours, into| Ok(into.f_copy_(theirs[&ours.to_owned()])?))?;
     Ok(report)
 }
 
@@ -162,10 +162,13 @@ fn compare(
     if report.fits() { Ok(ours) } else { Err(Error::Names(Box::new(report.clone()))) }
 }
 
-fn copy(pairs: Vec<(String, Tensor)>, source: impl Fn(&str) -> Result<Tensor>) -> Result<()> {
+fn copy(
+    pairs: Vec<(String, Tensor)>,
+    fill: impl Fn(&str, &mut Tensor) -> Result<()>,
+) -> Result<()> {
     let _guard = no_grad_guard();
     for (name, mut tensor) in pairs {
-        tensor.f_copy_(&source(&name)?)?; // converts the type; shapes are equal by now
+        fill(&name, &mut tensor)?; // converts the type; shapes are equal by now
     }
     Ok(())
 }

@@ -72,6 +72,17 @@ impl WeightFile {
         }
     }
 
+    /// Copies a tensor into `into`, which has its shape, and converts its type.
+    ///
+    /// # Errors
+    /// As [`WeightFile::tensor`].
+    pub fn copy(&self, name: &str, into: &mut Tensor) -> Result<()> {
+        match self {
+            WeightFile::Safetensors(file) => file.copy(name, into),
+            WeightFile::Pytorch(file) => Ok(into.f_copy_(&file.tensor(name)?)?),
+        }
+    }
+
     /// A tensor in the type it is stored in, on the CPU.
     ///
     /// # Errors

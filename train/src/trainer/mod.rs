@@ -6,6 +6,7 @@
 
 mod save;
 
+use crate::cache;
 use crate::checkpoint::{self, Ending, Kept, Saved, State};
 use crate::clip::clip_grad_norm;
 use crate::curves::Curves;
@@ -22,7 +23,7 @@ use crate::schedule::{Schedule, Watch};
 use crate::setup::Setup;
 use crate::window::Window;
 use etude_models::Model;
-use etude_shards::{Batch, Loader};
+use etude_shards::{Batch, Index, Loader};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -100,6 +101,8 @@ struct Trainer<'a> {
     dir: &'a RunDir,
     setup: Setup,
     loader: Loader,
+    /// What the frozen beginning of the network makes of each window, in place of the audio.
+    cache: Option<Index>,
     optim: Box<dyn Optimizer>,
     schedule: Schedule,
     steps: u64,
@@ -117,6 +120,7 @@ struct Trainer<'a> {
 
 impl Trainer<'_> {
     fn train(mut self, log: &mut dyn Log, stop: &AtomicBool) -> Result<Outcome> {
+        self.open_cache(log, stop)?;
         loop {
             if self.validation_due() && !stop.load(Ordering::Relaxed) {
                 self.validate(log, stop)?;
@@ -183,6 +187,7 @@ impl<'a> Trainer<'a> {
             exp,
             dir,
             loader,
+            cache: None,
             optim,
             schedule,
             steps,
@@ -197,6 +202,24 @@ impl<'a> Trainer<'a> {
             meter: Meter::new(),
             begun: Instant::now(),
         })
+    }
+
+    /// From here on training and validation read the hidden states that a cache holds of their windows; not before it is
+    /// full, and not for a run that is over.
+    fn open_cache(&mut self, log: &mut dyn Log, stop: &AtomicBool) -> Result<()> {
+        if self.exp.data.cache.is_none() || self.ending(false).is_some() {
+            return Ok(());
+        }
+        let Some((kept, start)) = cache::open(self.exp, &self.setup, log, stop)? else {
+            return Ok(()); // asked to stop
+        };
+        let Setup { index, view, .. } = &self.setup;
+        let loader = Loader::train(index, view, &self.exp.train_loader(), self.exp.run.seed)?;
+        self.loader = loader.instead(index, &kept)?.resume(self.state.loader)?;
+        self.setup.model.start = Some(start);
+        self.cache = Some(kept);
+        (self.begun, self.meter) = (Instant::now(), Meter::new());
+        Ok(())
     }
 
     /// Epoch of the next step, from 0.
@@ -381,7 +404,7 @@ fn build_optim(exp: &Experiment, rule: &Rule, model: &Model) -> Box<dyn Optimize
     rule.build(params.collect())
 }
 
-fn event(step: u64, event: &str, text: String) -> Row {
+pub(crate) fn event(step: u64, event: &str, text: String) -> Row {
     let timing = Timing { wall: wall(), ..Timing::default() };
     Row::Event { step, event: event.to_owned(), text, timing }
 }

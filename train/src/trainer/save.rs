@@ -22,6 +22,10 @@ impl Trainer<'_> {
         let begun = Instant::now();
         let Setup { model, view, index, objective, .. } = &self.setup;
         let loader = Loader::tracks(index, view, Split::Valid, &self.exp.eval_loader())?;
+        let loader = match &self.cache {
+            Some(kept) => loader.instead(index, kept)?,
+            None => loader,
+        };
         let total = loader.samples_per_epoch();
         let mut progress = |done: u64| {
             log.pace(&scoring_pace(begun, done, total));

@@ -95,6 +95,7 @@ impl Log for Overview {
         self.step.set_prefix(match pace.phase {
             Phase::Training => "train",
             Phase::Scoring => "score",
+            Phase::Caching => "cache",
         });
         self.step.set_length(pace.total);
         self.step.set_position(pace.done);
