@@ -70,8 +70,13 @@ kind = "limited"
 seeds = [1]
 subsets = { view = "demo_limited_{}", full = "demo", sizes = [0, 1, "full"] }
 models = [{ name = "vggish", experiment = "vggish.toml", window = 32768 }]
-tasks = [{ name = "tagging", experiment = "tagging.toml", scores = ["ROC-AUC", "mAP"], deformed = true }]
 published = "published.csv"
+[[study.tasks]]
+name = "tagging"
+experiment = "tagging.toml"
+scores = ["ROC-AUC", "mAP"]
+deformed = true
+baselines = ["mfcc"]
 [[study.probes]]
 name = "slp"
 head = { kind = "probe", layers = "slp" }
@@ -119,9 +124,15 @@ fn a_limited_data_study_runs_to_its_figures_and_survives_being_killed() {
     let out = place.run(&["study", "limited"]);
     assert_fails(
         &out,
-        &["shards demo-16k", "etude shards configs/data/demo.toml --set shards.rate=16000"],
+        &[
+            "shards demo-16k:",
+            "etude shards configs/data/demo.toml --set shards.rate=16000`",
+            "shards demo-16k-mfcc:",
+            "etude shards configs/data/demo.toml --set shards.rate=16000 --set shards.features=mfcc`",
+        ],
     );
     place.done(&["shards", "demo.toml"]);
+    place.done(&["shards", "demo.toml", "--set", "shards.features=mfcc"]);
 
     let only = states(&place.done(&["--json", "study", "limited", "--only", "vggish_0_slp"]));
     let names: Vec<&str> = only.iter().map(|s| s.0.as_str()).collect();
@@ -136,13 +147,14 @@ fn a_limited_data_study_runs_to_its_figures_and_survives_being_killed() {
         ]
     );
     let all = states(&place.done(&["--json", "study", "limited"]));
-    assert_eq!(all.len(), 23);
+    assert_eq!(all.len(), 25);
     assert_eq!(all.iter().filter(|s| s.1 == "done before").count(), 5);
     assert!(all.iter().all(|s| s.1.starts_with("done")), "{all:?}");
     let folder = dir.join("runs/limited");
     let csv = std::fs::read_to_string(folder.join("scores.csv")).unwrap();
-    // 3 sizes, 2 probes, 2 conditions, 2 scores
-    assert_eq!(csv.lines().count(), 1 + 24, "{csv}");
+    // 3 sizes, 2 probes, 2 conditions, 2 scores; 2 probes on hand-crafted features, 2 scores
+    assert_eq!(csv.lines().count(), 1 + 24 + 4, "{csv}");
+    assert_eq!(csv.lines().filter(|l| l.starts_with("tagging,mfcc,,,")).count(), 4, "{csv}");
     assert!(csv.lines().any(|l| l.starts_with("tagging,vggish,full,") && l.ends_with(",0.8976")));
     for name in ["tagging_ROC-AUC", "tagging_ROC-AUC_published", "tagging_mAP"] {
         let svg = std::fs::read_to_string(folder.join(format!("figures/{name}.svg"))).unwrap();
@@ -150,8 +162,12 @@ fn a_limited_data_study_runs_to_its_figures_and_survives_being_killed() {
             svg.starts_with("<svg xmlns=") && svg.contains("<polyline") && !svg.contains("NaN")
         );
     }
+    let svg = std::fs::read_to_string(folder.join("figures/tagging_ROC-AUC.svg")).unwrap();
+    assert!(svg.contains(">mfcc slp 0.") && svg.contains(">mfcc mlp 0."), "{svg}");
+    let config = std::fs::read_to_string(folder.join("tagging/mfcc_mlp/1/config.toml")).unwrap();
+    assert!(config.contains("\"demo-16k-mfcc\"") && config.contains("dim = 80"), "{config}");
     let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
-    assert!(page.contains("6 of 6 probes scored") && page.matches("<svg").count() == 3);
+    assert!(page.contains("8 of 8 probes scored") && page.matches("<svg").count() == 3);
     let run = folder.join("tagging/vggish_1_mlp/1/config.toml");
     let config = std::fs::read_to_string(run).unwrap();
     assert!(config.contains("demo-limited.vggish_1.1") && config.contains("mlp"), "{config}");
@@ -162,7 +178,8 @@ fn a_limited_data_study_runs_to_its_figures_and_survives_being_killed() {
     std::fs::remove_dir_all(dir.join("runs")).unwrap();
     for entry in std::fs::read_dir(dir.join("data/shards")).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() && path.file_name().unwrap() != "demo-16k" {
+        let name = path.file_name().unwrap();
+        if path.is_dir() && name != "demo-16k" && name != "demo-16k-mfcc" {
             std::fs::remove_dir_all(path).unwrap();
         }
     }
@@ -235,6 +252,7 @@ fn what_is_wrong_with_a_study_is_said_before_it_begins() {
     let dir = tmp.path();
     let place = limited(dir);
     place.done(&["shards", "demo.toml"]);
+    place.done(&["shards", "demo.toml", "--set", "shards.features=mfcc"]);
     let study = dir.join("configs/limited/study.toml");
     for (from, to, words) in [
         ("vggish.toml\"", "vgish.toml\"", &["vgish.toml"][..]),
@@ -242,6 +260,8 @@ fn what_is_wrong_with_a_study_is_said_before_it_begins() {
         ("\"mAP\"]", "\"map\"]", &["tagging: scores", "expected some of mAP, ROC-AUC", "\"map\""]),
         ("[0, 1, \"full\"]", "[1, 0]", &["smallest first"]),
         ("kind = \"noise\"", "kind = \"noyse\"", &["noyse"]),
+        ("[\"mfcc\"]", "[\"mfccs\"]", &["mfccs", "expected `chroma` or `mfcc`"]),
+        ("[\"mfcc\"]", "[\"mfcc\", \"mfcc\"]", &["tagging: baselines", "two of mfcc"]),
         ("seeds = [1]", "seeds = []", &["study.seeds: expected at least one"]),
     ] {
         write(&study, &LIMITED.replace(from, to));

@@ -5,10 +5,10 @@
 //! clean ones and are scored on all.
 
 use super::needed::Needed;
-use super::{Embed, Place, Recipe, Step, Study, Work, push, set, stats};
+use super::{Embed, Place, Recipe, Step, Study, Work, baselines, push, set, stats};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
-use etude_features::Deformation;
+use etude_features::{Deformation, handcrafted};
 use etude_models::HeadConfig;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -118,6 +118,9 @@ pub struct TaskRow {
     /// Whether it is scored on deformed audio too.
     #[serde(default)]
     pub deformed: bool,
+    /// Hand-crafted features that the same probes learn it from, on clean audio.
+    #[serde(default)]
+    pub baselines: Vec<handcrafted::Kind>,
 }
 
 /// A probe: what is trained on embeddings.
@@ -133,10 +136,10 @@ pub struct Probe {
 /// A row of the study: a probe on one task, for figures.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProbeRow {
-    /// Name of the model.
+    /// Name of the model or of the hand-crafted features.
     pub model: String,
-    /// What it learned from.
-    pub size: Size,
+    /// What it learned from; `None` for hand-crafted features, which learn nothing.
+    pub size: Option<Size>,
     /// Name of the task.
     pub task: String,
     /// Name of the probe.
@@ -154,19 +157,19 @@ impl Limited {
         let mut rows = Vec::new();
         for &seed in place.seeds.as_ref().unwrap_or(&self.seeds) {
             for task in &self.tasks {
-                for model in &self.models {
-                    for &size in &self.subsets.sizes {
-                        for Probe { name: probe, .. } in &self.probes {
-                            let name = format!("{}_{size}_{probe}", model.name);
-                            rows.push(ProbeRow {
-                                model: model.name.clone(),
-                                size,
-                                task: task.name.clone(),
-                                probe: probe.clone(),
-                                seed,
-                                run: folder.join(&task.name).join(name).join(seed.to_string()),
-                            });
-                        }
+                let trained = |model| self.subsets.sizes.iter().map(move |&s| (model, Some(s)));
+                let models = self.models.iter().flat_map(|m| trained(m.name.as_str()));
+                let baselines = task.baselines.iter().map(|kind| (kind.name(), None));
+                for (model, size) in models.chain(baselines) {
+                    for Probe { name: probe, .. } in &self.probes {
+                        rows.push(ProbeRow {
+                            model: model.to_owned(),
+                            size,
+                            task: task.name.clone(),
+                            probe: probe.clone(),
+                            seed,
+                            run: folder.join(probe_name(&task.name, model, size, probe, seed)),
+                        });
                     }
                 }
             }
@@ -181,6 +184,20 @@ impl Limited {
             Size::Tracks(n) => Some(self.subsets.view.replace("{}", &n.to_string())),
             Size::Full => Some(self.subsets.full.clone()),
         }
+    }
+}
+
+/// Name of a probe's step, and its folder below the study's.
+pub(super) fn probe_name(
+    task: &str,
+    model: &str,
+    size: Option<Size>,
+    probe: &str,
+    seed: u64,
+) -> String {
+    match size {
+        Some(size) => format!("{task}/{model}_{size}_{probe}/{seed}"),
+        None => format!("{task}/{model}_{probe}/{seed}"),
     }
 }
 
@@ -222,9 +239,11 @@ pub(super) fn plan(study: &Study, cfg: &Limited, place: &Place) -> Result<Vec<St
             needed.shards(&data.dir, corpus, ending(&data.shards));
         }
     }
+    let baselines = baselines::find(study, cfg, place, &probes, &mut needed)?;
     needed.check(study)?;
     let mut plan = Vec::new();
     for &seed in place.seeds.as_ref().unwrap_or(&cfg.seeds) {
+        baselines::plan(study, cfg, place, seed, &baselines, &mut plan)?;
         for model in &cfg.models {
             for &size in &cfg.subsets.sizes {
                 let network = network(study, cfg, place, (model, size, seed), &mut plan)?;
@@ -265,7 +284,7 @@ fn network<'a>(
 }
 
 /// The pre-training of a model with some keys set.
-fn pretraining(
+pub(super) fn pretraining(
     study: &Study,
     place: &Place,
     model: &LimitedModel,
@@ -276,7 +295,7 @@ fn pretraining(
 }
 
 /// `16k` of `mtat-16k`: wave shards at one rate are called alike in every corpus.
-fn ending(shards: &str) -> &str {
+pub(super) fn ending(shards: &str) -> &str {
     shards.rsplit('-').next().unwrap_or_default()
 }
 
@@ -334,25 +353,14 @@ fn tasks(
     for task in &cfg.tasks {
         let corpus = probes[task.name.as_str()].1.as_str();
         let (clean, shards) = &embedded[&(corpus, None)];
-        for Probe { name: probe, head } in &cfg.probes {
-            let head = toml::Value::try_from(head).map_err(|e| Error::Config {
-                place: study.path.display().to_string(),
-                text: format!("study.probes.{probe}: {e}"),
-            })?;
-            let name = format!("{}/{}_{size}_{probe}/{seed}", task.name, model.name);
+        for probe in &cfg.probes {
+            let name = probe_name(&task.name, &model.name, Some(*size), &probe.name, *seed);
             let run = place.runs.join(&study.name).join(&name);
-            let mut sets = probe_sets(cfg, *seed);
-            sets.extend([set("data.shards", shards.as_str()), set("model.head", head)]);
-            sets.extend(place.sets.iter().cloned());
-            let recipe = Recipe {
-                file: study.beside(&task.experiment),
-                sets,
-                embedding: Some(data.join("shards").join(shards)),
-                stats: None,
-            };
+            let set = data.join("shards").join(shards);
+            let recipe = probe_recipe(study, cfg, place, (task, probe, *seed), set)?;
             let work = Work::Train { recipe, run: run.clone(), scored: true };
             let sort = format!("probe {}", task.name);
-            let trained = push(plan, name.clone(), sort.clone(), vec![*clean], work);
+            let trained = push(plan, name.clone(), sort, vec![*clean], work);
             if !task.deformed {
                 continue;
             }
@@ -369,6 +377,26 @@ fn tasks(
         }
     }
     Ok(())
+}
+
+/// A probe on one set of vectors, the folder `shards`.
+pub(super) fn probe_recipe(
+    study: &Study,
+    cfg: &Limited,
+    place: &Place,
+    (task, probe, seed): (&TaskRow, &Probe, u64),
+    shards: PathBuf,
+) -> Result<Recipe> {
+    let head = toml::Value::try_from(&probe.head).map_err(|e| Error::Config {
+        place: study.path.display().to_string(),
+        text: format!("study.probes.{}: {e}", probe.name),
+    })?;
+    let name = shards.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut sets = probe_sets(cfg, seed);
+    sets.extend([set("data.shards", name), set("model.head", head)]);
+    sets.extend(place.sets.iter().cloned());
+    let file = study.beside(&task.experiment);
+    Ok(Recipe { file, sets, embedding: Some(shards), stats: None })
 }
 
 /// What every probe changes of its file, whatever it stands on.
@@ -411,6 +439,7 @@ fn check(study: &Study, cfg: &Limited) -> Result<()> {
     if let Some(task) = cfg.tasks.iter().find(|t| t.scores.is_empty()) {
         return study.refuse(format!("study.tasks: {}: scores: expected at least one", task.name));
     }
+    baselines::check(study, cfg)?;
     for (name, deformation) in &cfg.deformations {
         if let Err(e) = deformation.check() {
             return study.refuse(format!("study.deformations.{name}: {e}"));

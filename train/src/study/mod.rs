@@ -5,6 +5,7 @@
 //! Rows that differ from a file in a few keys are derived from it by overrides: what counts in the end lies, whole, in
 //! each run folder.
 
+mod baselines;
 mod deform;
 mod limited;
 mod needed;

@@ -3,6 +3,7 @@
 
 use super::Study;
 use crate::error::Result;
+use etude_features::handcrafted::Kind;
 use etude_manifests::{View, read_view};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,13 +37,10 @@ impl Needed {
         if data.join("shards").join(&name).join("index.json").is_file() {
             return;
         }
-        let key = match rate(ending) {
-            Some(rate) => format!("shards.rate={rate}"),
-            None => format!("shards.mel={}", ending.replace('-', "_")),
-        };
         self.missing.insert(format!(
-            "shards {name}: not in {}; `etude shards configs/data/{corpus}.toml --set {key}` makes them",
-            data.join("shards").display()
+            "shards {name}: not in {}; `etude shards configs/data/{corpus}.toml {}` makes them",
+            data.join("shards").display(),
+            overrides(ending)
         ));
     }
 
@@ -56,8 +54,22 @@ impl Needed {
     }
 }
 
+/// What makes `etude shards` write the set of that ending.
+fn overrides(ending: &str) -> String {
+    let features = ending
+        .rsplit_once('-')
+        .and_then(|(front, name)| Some((rate(front)?, Kind::from_name(name)?)));
+    match (rate(ending), features) {
+        (Some(rate), _) => format!("--set shards.rate={rate}"),
+        (None, Some((rate, kind))) => {
+            format!("--set shards.rate={rate} --set shards.features={}", kind.name())
+        }
+        (None, None) => format!("--set shards.mel={}", ending.replace('-', "_")),
+    }
+}
+
 /// 16000 of `16k`, 22050 of `22k05`; `None` for the name of a mel front end.
-fn rate(ending: &str) -> Option<u32> {
+pub(super) fn rate(ending: &str) -> Option<u32> {
     let (whole, rest) = ending.split_once('k')?;
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     if whole.is_empty() || rest.len() > 3 || !digits(whole) || !digits(rest) {
@@ -75,5 +87,16 @@ mod tests {
         assert_eq!(rate("16k"), Some(16_000));
         assert_eq!(rate("22k05"), Some(22_050));
         assert_eq!(["vgg-16k-db", "k", "kit", "16k0000"].map(rate), [None; 4]);
+    }
+
+    #[test]
+    fn every_ending_is_told_by_the_keys_that_make_its_set() {
+        for (ending, keys) in [
+            ("22k05", "--set shards.rate=22050"),
+            ("16k-mfcc", "--set shards.rate=16000 --set shards.features=mfcc"),
+            ("vgg-16k-db", "--set shards.mel=vgg_16k_db"),
+        ] {
+            assert_eq!(overrides(ending), keys);
+        }
     }
 }

@@ -10,6 +10,7 @@ use etude_eval::paper::study::{
 };
 use etude_eval::read_predictions;
 use etude_features::Deformation;
+use etude_features::handcrafted::Kind;
 use etude_manifests::{Split, read_tracks, read_view};
 use etude_train::study::{Limited, Place, Study, StudyConfig, Transfer};
 use std::collections::{BTreeMap, HashMap};
@@ -101,7 +102,7 @@ fn limited_figures(study: &Study, cfg: &Limited, place: &Place) -> Result<Limite
             cells.extend(found.into_iter().map(|(score, value)| LimitedCell {
                 task: row.task.clone(),
                 model: row.model.clone(),
-                size: row.size.to_string(),
+                size: row.size.map(|size| size.to_string()).unwrap_or_default(),
                 probe: row.probe.clone(),
                 condition: condition.clone(),
                 seed: row.seed,
@@ -110,11 +111,14 @@ fn limited_figures(study: &Study, cfg: &Limited, place: &Place) -> Result<Limite
             }));
         }
     }
+    let used = |kind: &Kind| cfg.tasks.iter().any(|t| t.baselines.contains(kind));
+    let baselines = Kind::ALL.into_iter().filter(used);
     let tasks =
         cfg.tasks.iter().map(|t| LimitedTask { name: t.name.clone(), scores: t.scores.clone() });
     Ok(LimitedFigures {
         name: study.name.clone(),
         models: cfg.models.iter().map(|m| m.name.clone()).collect(),
+        baselines: baselines.map(|kind| kind.name().to_owned()).collect(),
         sizes: minutes(study, cfg, place)?,
         tasks: tasks.collect(),
         probes: cfg.probes.iter().map(|p| p.name.clone()).collect(),

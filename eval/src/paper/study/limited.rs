@@ -1,6 +1,6 @@
 //! The limited-data study: scores over minutes of music in pre-training, a line per model and probe.
 
-use super::lines::{Figure, Line, Panel, Point, Stroke, draw, minutes};
+use super::lines::{Figure, Level, Line, Panel, Point, Stroke, draw, minutes};
 use super::{Drawn, Published, Shown, drawn, mean, number};
 use etude_manifests::table::Table;
 use std::fmt::Write;
@@ -12,6 +12,8 @@ pub struct Limited {
     pub name: String,
     /// Models, in the order of the figures.
     pub models: Vec<String>,
+    /// Hand-crafted features that probes learn some tasks from, in the order of the figures.
+    pub baselines: Vec<String>,
     /// Subsets by name, with the minutes of music in them; ascending.
     pub sizes: Vec<(String, f64)>,
     /// Tasks, in the order of the figures.
@@ -42,9 +44,9 @@ pub struct LimitedTask {
 pub struct LimitedCell {
     /// Name of the task.
     pub task: String,
-    /// Name of the model.
+    /// Name of the model or of the hand-crafted features.
     pub model: String,
-    /// Name of the subset.
+    /// Name of the subset; empty for hand-crafted features.
     pub size: String,
     /// Name of the probe.
     pub probe: String,
@@ -105,16 +107,45 @@ fn by_condition(study: &Limited, task: &str, score: &str) -> Option<Shown> {
             };
             study.probes.iter().enumerate().filter_map(line).collect::<Vec<_>>()
         });
-        Panel { title: words.clone(), lines: lines.collect() }
+        let level = |(k, n, value): (usize, usize, f64)| Level {
+            name: format!("{} {}", study.baselines[k], study.probes[n]),
+            colour: study.models.len() + k,
+            stroke: THEIRS[n % 2],
+            value,
+        };
+        let levels = baselines(study, task, condition, score).into_iter().map(level).collect();
+        Panel { title: words.clone(), lines: lines.collect(), levels }
     };
     let panels: Vec<Panel> = study.conditions.iter().map(panel).collect();
-    let panels = panels.into_iter().filter(|p| !p.lines.is_empty()).collect();
+    let any = |p: &Panel| !p.lines.is_empty() || !p.levels.is_empty();
+    let panels: Vec<Panel> = panels.into_iter().filter(any).collect();
+    let levels = panels.iter().any(|p| !p.levels.is_empty());
     let title = format!("{task}: {score}");
     let figure = figure(study, &title, score, panels);
-    let caption = "A colour per model; solid and dotted are the two probes. Each panel is one condition of the test \
-                   audio; probes learned from clean audio only. Bars span the seeds."
+    let mut caption = "A colour per model; solid and dotted are the two probes. Each panel is one condition of the test \
+                       audio; probes learned from clean audio only. Bars span the seeds."
         .to_owned();
+    if levels {
+        caption += " Horizontal lines: the same probes on hand-crafted features, clean audio only.";
+    }
     Some(Shown { name: format!("{task}_{score}"), title, caption, svg: draw(&figure)? })
+}
+
+/// What the probes reach on hand-crafted features: places of the features and the probe in the study, means over seeds.
+fn baselines(
+    study: &Limited,
+    task: &str,
+    condition: &str,
+    score: &str,
+) -> Vec<(usize, usize, f64)> {
+    let mut found = Vec::new();
+    for (k, kind) in study.baselines.iter().enumerate() {
+        for (n, probe) in study.probes.iter().enumerate() {
+            let value = mean(&study.values([task, kind, "", probe, condition], score));
+            found.extend(value.map(|value| (k, n, value)));
+        }
+    }
+    found
 }
 
 /// A panel per model with what was published; nothing without published numbers.
@@ -136,7 +167,7 @@ fn by_model(study: &Limited, task: &str, score: &str) -> Option<Shown> {
             any |= published.is_some();
             lines.extend(published);
         }
-        Panel { title: model.clone(), lines }
+        Panel { title: model.clone(), lines, levels: Vec::new() }
     };
     let panels: Vec<Panel> = study.models.iter().map(&mut panel).collect();
     if !any {
@@ -176,27 +207,29 @@ fn ours(
     (!points.is_empty()).then_some(Line { name, colour, stroke, points })
 }
 
-/// One line per score and seed, every number in full.
+/// One line per score and seed, every number in full; hand-crafted features have no size and no minutes.
 fn csv(study: &Limited) -> String {
     let mut out = "task,model,size,minutes,probe,condition,seed,score,value,published\n".to_owned();
     let mut cells: Vec<&LimitedCell> = study.cells.iter().collect();
     let order = |c: &LimitedCell| {
         let place = |list: &[String], name: &str| list.iter().position(|n| n == name);
+        let model = place(&study.models, &c.model).unwrap_or(study.models.len());
         let size = study.sizes.iter().position(|s| s.0 == c.size);
         let task = study.tasks.iter().position(|t| t.name == c.task);
         (
-            (task, place(&study.models, &c.model), size, place(&study.probes, &c.probe)),
+            (task, model, place(&study.baselines, &c.model), size, place(&study.probes, &c.probe)),
             (study.conditions.iter().position(|n| n.0 == c.condition), c.seed, c.score.clone()),
         )
     };
     cells.sort_by_key(|c| order(c));
     for c in cells {
         let names = [&c.task, &c.model, &c.size, &c.probe, &c.condition].map(String::as_str);
-        let minutes = study.sizes.iter().find(|s| s.0 == c.size).map_or(0.0, |s| s.1);
+        let minutes = study.sizes.iter().find(|s| s.0 == c.size).map(|s| format!("{:.3}", s.1));
+        let minutes = minutes.unwrap_or_default();
         let published = study.published.get(&names, &c.score).map(|v| v.to_string());
         let _ = writeln!(
             out,
-            "{},{},{},{minutes:.3},{},{},{},{},{},{}",
+            "{},{},{},{minutes},{},{},{},{},{},{}",
             c.task,
             c.model,
             c.size,
@@ -211,7 +244,8 @@ fn csv(study: &Limited) -> String {
     out
 }
 
-/// A table per task, score and condition: models and probes down, sizes across, published rows below ours.
+/// A table per task, score and condition: models and probes down, sizes across, published rows below ours; hand-crafted
+/// features in a column of their own.
 fn text(study: &Limited) -> String {
     let mut out = String::new();
     for task in &study.tasks {
@@ -219,11 +253,15 @@ fn text(study: &Limited) -> String {
             for (condition, words) in &study.conditions {
                 let mut heads = vec!["model".to_owned(), "probe".to_owned(), String::new()];
                 heads.extend(study.sizes.iter().map(|(size, _)| format!(">{size}")));
+                let baselines = baselines(study, &task.name, condition, score);
+                if !baselines.is_empty() {
+                    heads.push(">no network".to_owned());
+                }
                 let mut table = Table::new(heads.iter().map(String::as_str)).indent(2);
                 let amounts = study.sizes.iter().map(|(_, m)| minutes(*m));
                 let lead = ["", "", "minutes"].map(str::to_owned);
                 table.row(lead.into_iter().chain(amounts));
-                let mut any = false;
+                let mut any = !baselines.is_empty();
                 for model in &study.models {
                     for probe in &study.probes {
                         let at = |size| [task.name.as_str(), model, size, probe, condition];
@@ -245,6 +283,12 @@ fn text(study: &Limited) -> String {
                             }
                         }
                     }
+                }
+                for (k, n, value) in baselines {
+                    let lead = [study.baselines[k].as_str(), &study.probes[n], "ours"];
+                    let empty = vec![""; study.sizes.len()];
+                    let row = lead.into_iter().chain(empty).map(str::to_owned);
+                    table.row(row.chain([number(Some(value))]));
                 }
                 if any {
                     let _ = writeln!(out, "{}, {score}, {words}\n\n{table}", task.name);
@@ -282,6 +326,18 @@ mod tests {
                 }
             }
         }
+        for probe in ["slp", "mlp"] {
+            cells.push(LimitedCell {
+                task: "tagging".into(),
+                model: "chroma".into(),
+                size: String::new(),
+                probe: probe.into(),
+                condition: "clean".into(),
+                seed: 1,
+                score: "ROC-AUC".into(),
+                value: 0.625,
+            });
+        }
         let tmp = tempfile::tempdir().unwrap();
         let path = tmp.path().join("p.csv");
         let line = "task,model,size,probe,condition,score,value\n\
@@ -291,6 +347,7 @@ mod tests {
         Limited {
             name: "limited".into(),
             models: vec!["vggish".into(), "musicnn".into()],
+            baselines: vec!["chroma".into()],
             sizes: vec![("0".into(), 0.0), ("1".into(), 4.854), ("full".into(), 7400.9)],
             tasks: vec![LimitedTask { name: "tagging".into(), scores: vec!["ROC-AUC".into()] }],
             probes: vec!["slp".into(), "mlp".into()],
@@ -336,6 +393,28 @@ mod tests {
             "{}",
             d.csv
         );
-        assert_eq!(d.csv.lines().count(), 1 + 48);
+        assert_eq!(d.csv.lines().count(), 1 + 48 + 2);
+    }
+
+    #[test]
+    fn hand_crafted_features_are_levels_of_clean_audio_and_rows_without_a_size() {
+        let d = limited(&study());
+        let svg = &d.figures[0].1;
+        for name in ["chroma slp 0.625", "chroma mlp 0.625"] {
+            assert_eq!(svg.matches(name).count(), 1, "one of two panels");
+        }
+        assert!(d.csv.ends_with("tagging,chroma,,,mlp,clean,1,ROC-AUC,0.625,\n"), "{}", d.csv);
+        let row = d.text.lines().find(|l| l.contains("chroma") && l.contains("slp")).unwrap();
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells, ["chroma", "slp", "ours", "0.6250"]);
+        assert_eq!(d.text.matches("no network").count(), 1, "{}", d.text);
+        let mut without = study();
+        without.cells.retain(|c| c.model != "chroma");
+        let d = limited(&without);
+        assert!(
+            ![&d.text, &d.page]
+                .iter()
+                .any(|t| t.contains("no network") || t.contains("hand-crafted"))
+        );
     }
 }

@@ -23,6 +23,14 @@ pub(super) struct Line {
     pub(super) points: Vec<Point>,
 }
 
+/// A value whatever the amount: a horizontal line with its name.
+pub(super) struct Level {
+    pub(super) name: String,
+    pub(super) colour: usize,
+    pub(super) stroke: Stroke,
+    pub(super) value: f64,
+}
+
 /// A value at an amount (its place in [`Figure::amounts`]).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Point {
@@ -36,6 +44,7 @@ pub(super) struct Point {
 pub(super) struct Panel {
     pub(super) title: String,
     pub(super) lines: Vec<Line>,
+    pub(super) levels: Vec<Level>,
 }
 
 /// Panels that share their scales.
@@ -60,11 +69,15 @@ const BOTTOM: f64 = 24.0;
 const WORDS: f64 = 26.0;
 /// Height of a line of the legend.
 const LEGEND: f64 = 20.0;
+/// Height of a level's name.
+const NAME: f64 = 11.0;
 
 /// Nothing for a figure without a single point.
 pub(super) fn draw(figure: &Figure) -> Option<String> {
     let points = || figure.panels.iter().flat_map(|p| &p.lines).flat_map(|l| &l.points);
-    points().next()?;
+    let levels = || figure.panels.iter().flat_map(|p| &p.levels).map(|l| l.value);
+    let values = || points().flat_map(|p| [p.low, p.high]).chain(levels());
+    values().next()?;
     let columns = match figure.panels.len() {
         4 => 2,
         n => n.clamp(1, 3),
@@ -80,7 +93,7 @@ pub(super) fn draw(figure: &Figure) -> Option<String> {
             legend_height + (n / columns) as f64 * pitch + TOP,
         );
         let right = left + cell - LEFT - 22.0;
-        let y = Scale::around(points().flat_map(|p| [p.low, p.high]), top + PLOT, top);
+        let y = Scale::around(values(), top + PLOT, top);
         text(&mut svg, left, top - 10.0, "strong", &panel.title);
         for (value, words) in y.ticks() {
             let at = y.at(value);
@@ -88,6 +101,7 @@ pub(super) fn draw(figure: &Figure) -> Option<String> {
             text(&mut svg, left - 7.0, at + 4.0, "small end", &words);
         }
         amounts(&mut svg, figure, (left, right), top + PLOT);
+        draw_levels(&mut svg, &panel.levels, (left, right), &y);
         for l in &panel.lines {
             draw_line(&mut svg, l, &figure.amounts, (left, right), &y);
         }
@@ -169,6 +183,25 @@ fn draw_line(svg: &mut String, l: &Line, amounts: &[f64], span: (f64, f64), y: &
     }
 }
 
+/// Levels with their names above their right ends; a name that would touch the one below it moves up.
+fn draw_levels(svg: &mut String, levels: &[Level], span: (f64, f64), y: &Scale) {
+    let mut levels: Vec<&Level> = levels.iter().collect();
+    levels.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let mut free = f64::MAX;
+    for l in levels {
+        let at = y.at(l.value);
+        line(
+            svg,
+            (span.0, at),
+            (span.1, at),
+            &format!("line c{}{}", l.colour % COLOURS, class(l.stroke)),
+        );
+        let above = (at - 3.0).min(free);
+        text(svg, span.1, above, "small end", &format!("{} {:.3}", l.name, l.value));
+        free = above - NAME;
+    }
+}
+
 fn class(stroke: Stroke) -> &'static str {
     match stroke {
         Stroke::Solid => "",
@@ -217,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_figure_without_points_is_none() {
-        let panel = Panel { title: "a".into(), lines: Vec::new() };
+        let panel = Panel { title: "a".into(), lines: Vec::new(), levels: Vec::new() };
         let figure = Figure {
             title: "t".into(),
             score: "mAP".into(),
@@ -225,5 +258,29 @@ mod tests {
             panels: vec![panel],
         };
         assert!(draw(&figure).is_none());
+    }
+
+    #[test]
+    fn a_level_is_horizontal_within_the_scale_and_names_do_not_touch() {
+        let level = |name: &str, value| Level {
+            name: name.into(),
+            colour: 1,
+            stroke: Stroke::Dashed,
+            value,
+        };
+        let levels = vec![level("mfcc slp", 0.9), level("chroma slp", 0.3), level("x", 0.301)];
+        let mut out = String::new();
+        draw_levels(
+            &mut out,
+            &levels,
+            (0.0, 100.0),
+            &Scale::around([0.0, 1.0].into_iter(), 100.0, 0.0),
+        );
+        let lines: Vec<&str> = out.lines().filter(|l| l.starts_with("<line")).collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].contains("y1=\"70.0\"") && lines[0].contains("y2=\"70.0\""), "{out}");
+        let names: Vec<&str> = out.lines().filter(|l| l.starts_with("<text")).collect();
+        assert!(names[0].contains("y=\"67.0\"") && names[0].contains("chroma slp 0.300"), "{out}");
+        assert!(names[1].contains("y=\"56.0\"") && names[2].contains("y=\"7.0\""), "{out}");
     }
 }
