@@ -94,7 +94,7 @@ def ingest():
 def loader():
     where = DATA / 'loader'
     kinds = 'webdataset,mosaicml,litdata,pyarrow_1t,limit_read_convert,limit_read_only'
-    if PYTHON and not (where / 'tar').is_dir():
+    if PYTHON and not any((where / 'tar').glob('*.tar')):
         call([PYTHON, PEERS / 'loader_peers.py', where, 'make', '--clips', args.clips, '--only', kinds])
     return twice(lambda: etude('loader', '--clips', args.clips, '--threads', args.threads, '--runs', args.runs, '--scratch', DATA),
                  lambda: peers('loader_peers.py', where, 'all', '--runs', args.runs, '--workers', args.threads, '--only', kinds))
@@ -102,7 +102,7 @@ def loader():
 
 def crops():
     where = DATA / 'crops'
-    if PYTHON and not (where / 'tar').is_dir():
+    if PYTHON and not any((where / 'tar').glob('*.tar')):
         call([PYTHON, PEERS / 'crop_peers.py', where, 'make', '--tracks', args.tracks])
     ours = ('loader', '--clips', args.tracks, '--clip', 240, '--crop', 720000, '--threads', args.threads, '--runs', args.runs, '--scratch', DATA)
     return twice(lambda: etude(*ours),

@@ -13,29 +13,26 @@ a = ap.parse_args(); D = a.dir
 def wanted(name): return not a.only or name in a.only.split(',')
 def track(i): return np.random.default_rng(i).integers(-20000, 20000, N, dtype=np.int16)
 def litfn(i): return {'pcm': track(i).tobytes()}
-def there(*mods):
-    import importlib.util
-    return all(importlib.util.find_spec(m) for m in mods)
 def make():
     import tarfile
     for s in ('tar', 'parquet', 'wav'): os.makedirs(f'{D}/{s}', exist_ok=True)
     mds = None
-    if wanted('mosaicml') and there('streaming'):
+    if wanted('mosaicml') and common.installed('streaming'):
         from streaming import MDSWriter
         mds = MDSWriter(out=f'{D}/mds', columns={'pcm': 'bytes'}, size_limit=2**26)
     for s in range(0, a.tracks, 8):
         rows = range(s, min(a.tracks, s + 8))
-        if there('pyarrow'):
+        if common.installed('pyarrow'):
             import pyarrow as pa, pyarrow.parquet as pq
             pq.write_table(pa.table({'pcm': pa.array([track(i).tobytes() for i in rows], pa.binary())}), f'{D}/parquet/{s:05d}.parquet', row_group_size=1, compression='none', use_dictionary=False)
         with tarfile.open(f'{D}/tar/{s//8:05d}.tar', 'w') as tf:
             for i in rows:
                 b = track(i).tobytes(); ti = tarfile.TarInfo(f'{i:05d}.pcm'); ti.size = len(b); tf.addfile(ti, io.BytesIO(b))
                 if mds: mds.write({'pcm': b})
-                if there('soundfile'):
+                if common.installed('soundfile'):
                     import soundfile; soundfile.write(f'{D}/wav/{i:05d}.wav', track(i), RATE, subtype='PCM_16')
     if mds: mds.finish()
-    if wanted('litdata') and there('litdata'):
+    if wanted('litdata') and common.installed('litdata'):
         import litdata; litdata.optimize(fn=litfn, inputs=list(range(a.tracks)), output_dir=f'{D}/lit', chunk_bytes='64MB', num_workers=1)
 
 def crop(pcm):
