@@ -3,7 +3,7 @@
     python startup_peers.py [--runs 5] [--threads 2] [--keep DIR]
 
 The model is the size of MERT-95M (12 layers), random weights, in a safetensors file. With --keep the folder stays, for
-`etude import mert DIR/model.safetensors` and `etude embed`; weights are written under MERT's own names."""
+`etude import mert DIR/model.safetensors` and `etude embed`; HuBERT's names, which are MERT's."""
 import argparse
 import os
 import pathlib
@@ -16,7 +16,7 @@ import time
 MAKE = """
 import sys, numpy, soundfile, torch, transformers
 out = sys.argv[1]
-config = transformers.HubertConfig(mask_time_prob=0.0)
+config = transformers.HubertConfig(mask_time_prob=0.05)  # has the mask vector that MERT has; evaluation does not use it
 transformers.HubertModel(config).save_pretrained(out)
 noise = numpy.random.default_rng(0).uniform(-0.5, 0.5, 720_000)
 soundfile.write(out + "/clip.wav", noise.astype("float32"), 24_000, subtype="PCM_16")
