@@ -19,12 +19,24 @@ const HIGH: f64 = 30.0;
 /// Difference at which a colour is full.
 const FULL: f64 = 0.08;
 
+const COLOURS: &str =
+    "colour: difference to training on the target alone (diagonal); blue is better";
+
+fn letters(text: &str) -> f64 {
+    text.chars().count() as f64
+}
+
 /// Maps side by side over the same names; nothing when no cell has a value.
 pub(super) fn draw(title: &str, names: &[String], maps: &[Map]) -> Option<String> {
     maps.iter().flat_map(|m| m.cells.iter().flatten()).find(|c| c.is_some())?;
     let wide = ((960.0 / maps.len() as f64 - LABEL - 14.0) / names.len() as f64).clamp(40.0, 62.0);
-    let pitch = LABEL + wide * names.len() as f64 + 14.0;
-    let (width, height) = (pitch * maps.len() as f64, TOP + HIGH * names.len() as f64 + 26.0);
+    // a title, or the last name, which leans to the right, may be longer than the cells are wide
+    let title_wide = maps.iter().map(|m| letters(&m.title) * 7.2).fold(0.0, f64::max);
+    let lean = names.last().map_or(0.0, |name| letters(name) * 5.0 - wide * 0.5);
+    let cells_wide = wide * names.len() as f64 + lean.max(0.0);
+    let pitch = LABEL + cells_wide.max(title_wide) + 14.0;
+    let width = (pitch * maps.len() as f64).max(LABEL + letters(COLOURS) * 5.6);
+    let height = TOP + HIGH * names.len() as f64 + 26.0;
     let mut svg = open(width, height, title);
     for (m, map) in maps.iter().enumerate() {
         let left = pitch * m as f64 + LABEL;
@@ -55,13 +67,7 @@ pub(super) fn draw(title: &str, names: &[String], maps: &[Map]) -> Option<String
             }
         }
     }
-    text(
-        &mut svg,
-        LABEL,
-        height - 8.0,
-        "small",
-        "colour: difference to training on the target alone (diagonal); blue is better",
-    );
+    text(&mut svg, LABEL, height - 8.0, "small", COLOURS);
     Some(svg + "</svg>\n")
 }
 

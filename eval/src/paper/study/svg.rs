@@ -32,11 +32,13 @@ pub(super) const STYLE: &str = "
 .study .own { stroke: #e6e8ee; } }
 ";
 
-/// The opening tag; `label` tells those who cannot see it.
+/// The opening tag; `label` tells those who cannot see it. A page scales it by a quarter at most.
 pub(super) fn open(width: f64, height: f64, label: &str) -> String {
     let label = html_text(label);
     format!(
-        "<svg class=\"study\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-label=\"{label}\">\n"
+        "<svg class=\"study\" viewBox=\"0 0 {width:.0} {height:.0}\" style=\"max-width: {:.0}px\" role=\"img\" \
+         aria-label=\"{label}\">\n",
+        width * 1.25
     )
 }
 
