@@ -4,38 +4,17 @@
 
 mod common;
 
-use common::{Place, assert_fails};
+use common::{Place, TINY, assert_fails};
 use etude_manifests::{Split, read_view, write_view};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-/// Networks of two channels, a few steps.
-const TRAIN: &str = r#"
-[run]
-seed = 1
-device = "cpu"
-threads = 1
-[data]
-view = "demo"
-shards = "demo-16k"
-crop = { kind = "random", steps = 32768 }
-batch = 8
-[model]
-backbone = { name = "vggish", preset = "limited", channels = 2 }
-head = { kind = "published" }
-[tuning]
-method = "full"
-[objective]
-kind = "supervised"
-task = { kind = "tagging" }
-[optim]
-kind = "adam"
-lr = 1e-3
-[trainer]
-steps = 2
-"#;
+/// Pre-training in two steps.
+fn train() -> String {
+    TINY.replace("steps = 4", "steps = 2")
+}
 
 const PROBE: &str = r#"
 [run]
@@ -102,7 +81,7 @@ fn limited(dir: &Path) -> Place {
     write_view(&manifests, &view.listed("demo_limited_1", Split::Train, &few)).unwrap();
     let configs = dir.join("configs/limited");
     write(&configs.join("study.toml"), LIMITED);
-    write(&configs.join("vggish.toml"), TRAIN);
+    write(&configs.join("vggish.toml"), &train());
     write(&configs.join("tagging.toml"), PROBE);
     let head = "task,model,size,probe,condition,score,value\n";
     let published = format!("{head}tagging,vggish,full,slp,clean,ROC-AUC,0.8976\n");
@@ -204,10 +183,10 @@ fn a_transfer_study_tunes_every_network_to_every_other_corpus() {
     let study = "[study]\nkind = \"transfer\"\nmodels = [\"vggish\"]\nseeds = [1]\n\
                  corpora = [{ name = \"a\" }, { name = \"b\", numbered = true }]\n";
     write(&configs.join("study.toml"), study);
-    write(&configs.join("a/vggish.toml"), TRAIN);
+    write(&configs.join("a/vggish.toml"), &train());
     let out = place.run(&["study", "transfer"]);
     assert_fails(&out, &["b/vggish.toml", "has a file in the folder of each corpus"]);
-    let other = TRAIN.replace("\"demo\"", "\"demo_clean\"");
+    let other = train().replace("\"demo\"", "\"demo_clean\"");
     write(&configs.join("b/vggish.toml"), &other);
     let all = states(&place.done(&["--json", "study", "transfer"]));
     let names: Vec<&str> = all.iter().map(|s| s.0.as_str()).collect();

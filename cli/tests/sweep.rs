@@ -4,36 +4,13 @@
 
 mod common;
 
-use common::Place;
+use common::{Place, TINY};
 use serde_json::Value;
 
-/// A run of seconds; `data.view` names what it learns from.
-const ROW: &str = r#"
-[run]
-seed = 1
-device = "cpu"
-threads = 1
-[data]
-view = "demo"
-shards = "demo-16k"
-crop = { kind = "random", steps = 32768 }
-batch = 8
-[model]
-backbone = { name = "vggish", preset = "limited", channels = 2 }
-head = { kind = "published" }
-[tuning]
-method = "full"
-[objective]
-kind = "supervised"
-task = { kind = "tagging" }
-[optim]
-kind = "adam"
-lr = 3e-3
-[trainer]
-steps = 4
-[published]
-mAP = 0.5
-"#;
+/// A run of seconds with a published score.
+fn scored_row() -> String {
+    format!("{TINY}[published]\nmAP = 0.5\n")
+}
 
 #[test]
 fn a_failed_row_stops_no_other_and_the_sweep_goes_on_where_it_was() {
@@ -44,9 +21,9 @@ fn a_failed_row_stops_no_other_and_the_sweep_goes_on_where_it_was() {
     let configs = dir.path().join("configs/small");
     std::fs::create_dir_all(&configs).unwrap();
     let write = |name: &str, text: &str| std::fs::write(configs.join(name), text).unwrap();
-    write("a.toml", &ROW.replace("demo-16k", "missing-16k"));
-    write("b.toml", ROW);
-    write("c.toml", &ROW.replace("seed = 1", "seed = 2"));
+    write("a.toml", &scored_row().replace("demo-16k", "missing-16k"));
+    write("b.toml", &scored_row());
+    write("c.toml", &scored_row().replace("seed = 1", "seed = 2"));
     let sweep = |extra: &[&str], code| {
         let mut args = vec!["--json", "sweep"];
         args.extend(["configs/small/a.toml", "configs/small/b.toml", "configs/small/c.toml"]);
@@ -58,11 +35,11 @@ fn a_failed_row_stops_no_other_and_the_sweep_goes_on_where_it_was() {
     };
     assert_eq!(sweep(&[], 2), ["failed", "done", "done"]);
     let before = place.bytes("runs/small/b");
-    write("a.toml", ROW);
+    write("a.toml", &scored_row());
     assert_eq!(sweep(&["--jobs", "2"], 0), ["done", "done before", "done before"]);
     assert!(before == place.bytes("runs/small/b"), "what is done is left alone");
 
-    std::fs::write(configs.join("d.toml"), ROW).unwrap();
+    std::fs::write(configs.join("d.toml"), scored_row()).unwrap();
     let text = place.done(&["table", "small", "--html", "small.html"]);
     let rows: Vec<&str> = text.lines().filter(|l| l.contains("vggish")).collect();
     assert_eq!(rows.len(), 4, "{text}");
@@ -82,11 +59,12 @@ fn a_row_comes_after_the_row_whose_weights_it_starts_from() {
     std::fs::create_dir_all(&configs).unwrap();
     let write = |name: &str, text: &str| std::fs::write(configs.join(name), text).unwrap();
     let from = |row: &str| {
-        ROW.replace("[tuning]", &format!("weights = \"runs/chain/{row}/1/best\"\n[tuning]"))
+        scored_row()
+            .replace("[tuning]", &format!("weights = \"runs/chain/{row}/1/best\"\n[tuning]"))
     };
     write("a.toml", &from("b").replace("\"full\"", "\"probe\""));
     write("b.toml", &from("c"));
-    write("c.toml", ROW);
+    write("c.toml", &scored_row());
     let sweep = |code: i32| {
         let rows = ["a", "b", "c"].map(|row| format!("configs/chain/{row}.toml"));
         let out = place.run(&["--json", "sweep", &rows[0], &rows[1], &rows[2], "--jobs", "2"]);
@@ -101,7 +79,7 @@ fn a_row_comes_after_the_row_whose_weights_it_starts_from() {
     assert_eq!(order, [true; 3], "{rows:?}");
 
     std::fs::remove_dir_all(dir.path().join("runs")).unwrap();
-    write("c.toml", &ROW.replace("demo-16k", "missing-16k"));
+    write("c.toml", &scored_row().replace("demo-16k", "missing-16k"));
     let (_, rows) = sweep(2);
     assert!(rows[1].1.contains("configs/chain/c.toml, which is not done"), "{rows:?}");
     assert!(rows[2].1.contains("configs/chain/b.toml, which is not done"), "{rows:?}");

@@ -15,6 +15,7 @@ use crate::modal::MODAL;
 use crate::readme;
 use crate::report::{BadFile, Report, Summary, TagCount};
 use crate::rng::mix;
+use crate::stamp::{self, Stamp};
 use crate::tags::{Heard, annotate, keep, listen};
 use crate::western::WESTERN;
 use serde::{Deserialize, Serialize};
@@ -28,8 +29,6 @@ use std::time::Instant;
 
 /// Changes whenever the same configuration gives other bytes.
 const VERSION: u32 = 1;
-/// Name of the stamp.
-const STAMP: &str = "etude-demo.json";
 
 /// What to make.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,19 +102,6 @@ impl Config {
     }
 }
 
-/// What lies in a folder, beside the corpus.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Stamp {
-    version: u32,
-    config: Config,
-    /// Some builds also write MP3, which changes the formats of albums.
-    mp3: bool,
-    /// `None` while the corpus is being made.
-    summary: Option<Summary>,
-    /// Path and bytes of every audio file.
-    files: Vec<(String, u64)>,
-}
-
 /// Makes the corpus in `out`, or finds it there. `progress` hears (clips done, clips in all) from several threads.
 ///
 /// # Errors
@@ -152,11 +138,11 @@ fn run_on(
         seconds: begun.elapsed().as_secs_f64(),
         summary,
     };
-    if let Some(summary) = found(out, &stamp)? {
+    if let Some(summary) = stamp::found(out, &stamp)? {
         return Ok(report(true, summary));
     }
     fs::create_dir_all(out).map_err(at(out))?;
-    save_stamp(out, &stamp)?;
+    stamp::save(out, &stamp)?;
 
     let culture = cfg.culture.culture();
     let plan = Catalogue::plan(culture, cfg.clips, cfg.seed);
@@ -182,51 +168,8 @@ fn run_on(
     write(&out.join("README.txt"), readme::text(cfg, culture, &summary).as_bytes(), true)?;
     stamp.files = made.into_iter().map(|made| (made.path, made.bytes)).collect();
     stamp.summary = Some(summary.clone());
-    save_stamp(out, &stamp)?;
+    stamp::save(out, &stamp)?;
     Ok(report(false, summary))
-}
-
-/// The corpus already there, if it is whole; an error if something else is.
-fn found(out: &Path, wanted: &Stamp) -> Result<Option<Summary>> {
-    let entries: Vec<String> = match fs::read_dir(out) {
-        Ok(entries) => {
-            entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect()
-        }
-        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(why) => return Err(at(out)(why)),
-    };
-    let occupied = |got: String| Err(Error::Occupied { path: out.to_path_buf(), got });
-    let stamp = out.join(STAMP);
-    if !stamp.exists() {
-        let first = entries.iter().find(|name| **name != format!("{STAMP}.part"));
-        return first.map_or(Ok(None), |name| occupied(format!("{name} and no {STAMP}")));
-    }
-    let text = fs::read_to_string(&stamp).map_err(at(&stamp))?;
-    let Ok(there) = serde_json::from_str::<Stamp>(&text) else {
-        return occupied(format!("a {STAMP} that this version does not read"));
-    };
-    if (there.version, &there.config, there.mp3) != (wanted.version, &wanted.config, wanted.mp3) {
-        let c = &there.config;
-        return occupied(format!(
-            "a {} demo corpus of {} clips, seed {}, {} s{} (generator {})",
-            c.culture.name(),
-            c.clips,
-            c.seed,
-            c.seconds,
-            if there.mp3 { ", with MP3" } else { "" },
-            there.version
-        ));
-    }
-    let size = |path: &str| fs::metadata(out.join(path)).map(|m| m.len()).ok();
-    let whole = there.files.iter().all(|(path, bytes)| size(path) == Some(*bytes))
-        && [ANNOTATIONS, CLIP_INFO, "README.txt"].iter().all(|name| size(name).is_some());
-    Ok(there.summary.filter(|_| whole))
-}
-
-fn save_stamp(out: &Path, stamp: &Stamp) -> Result<()> {
-    let path = out.join(STAMP);
-    let text = serde_json::to_string_pretty(stamp).map_err(|why| at(&path)(why.into()))?;
-    write(&path, format!("{text}\n").as_bytes(), true)
 }
 
 /// Writes a file under a `.part` name and renames it; a `durable` one is on the disk before it has its name.

@@ -32,6 +32,7 @@ mod report;
 mod rng;
 mod room;
 mod score;
+mod stamp;
 mod tags;
 mod texture;
 mod voices;

@@ -4,11 +4,12 @@
 
 mod common;
 
+use common::{train, untimed};
 use etude_manifests::Target;
 use etude_models::weights::TensorFile;
 use etude_shards::{Batch, LoaderState};
 use etude_train::objectives::contrastive::{ACCURACY, Contrastive, ContrastiveConfig};
-use etude_train::{Ending, Experiment, Row, RunDir, read_log, resume, run};
+use etude_train::{Ending, Experiment, Row, RunDir, resume, run};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -24,14 +25,6 @@ fn pretraining(data: &Path, sets: &[&str]) -> Experiment {
         "trainer.keep={ best = 1, by = 'loss', mode = 'min' }",
     ];
     common::experiment(data, &[&all, sets].concat())
-}
-
-fn train(exp: &Experiment, path: &Path) -> etude_train::Outcome {
-    run(exp, &RunDir::create(path).unwrap(), &mut (), &AtomicBool::new(false)).unwrap()
-}
-
-fn untimed(dir: &Path) -> Vec<Row> {
-    read_log(&dir.join("log.jsonl")).unwrap().into_iter().map(Row::untimed).collect()
 }
 
 /// Clips of the corpus as a batch, at least one.

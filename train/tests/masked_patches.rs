@@ -3,11 +3,12 @@
 
 mod common;
 
+use common::{train, untimed};
 use etude_models::weights::TensorFile;
 use etude_models::{Model, ModelConfig, Tuning};
 use etude_train::objectives::masked_patches::MaskedPatches;
 use etude_train::optim::{AdamWConfig, Param, Rule};
-use etude_train::{Ending, Experiment, Row, RunDir, frame_stats, read_log, resume, run};
+use etude_train::{Ending, Experiment, Row, RunDir, frame_stats, resume, run};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use tch::{Device, Tensor};
@@ -77,14 +78,6 @@ fn pretraining(data: &Path, sets: &[&str]) -> Experiment {
         "trainer.keep={ best = 1, by = 'loss', mode = 'min' }",
     ];
     common::experiment(data, &[&all, sets].concat())
-}
-
-fn train(exp: &Experiment, path: &Path) -> etude_train::Outcome {
-    run(exp, &RunDir::create(path).unwrap(), &mut (), &AtomicBool::new(false)).unwrap()
-}
-
-fn untimed(dir: &Path) -> Vec<Row> {
-    read_log(&dir.join("log.jsonl")).unwrap().into_iter().map(Row::untimed).collect()
 }
 
 #[test]

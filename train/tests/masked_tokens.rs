@@ -3,12 +3,13 @@
 
 mod common;
 
+use common::{train, untimed};
 use etude_manifests::Split;
 use etude_models::masked::BlockMask;
 use etude_models::weights::TensorFile;
 use etude_models::{Model, ModelConfig, Precision, Tuning};
 use etude_train::objectives::masked_tokens::{ACCURACY, MaskedTokens};
-use etude_train::{Ending, Experiment, Row, RunDir, Trained, evaluate, read_log, resume, run};
+use etude_train::{Ending, Experiment, Row, RunDir, Trained, evaluate, resume, run};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use tch::{Device, Kind, Tensor};
@@ -32,14 +33,6 @@ fn pretraining(data: &Path, sets: &[&str]) -> Experiment {
         "trainer.keep={ best = 1, by = 'loss', mode = 'min' }",
     ];
     common::experiment(data, &[&all, sets].concat())
-}
-
-fn train(exp: &Experiment, path: &Path) -> etude_train::Outcome {
-    run(exp, &RunDir::create(path).unwrap(), &mut (), &AtomicBool::new(false)).unwrap()
-}
-
-fn untimed(dir: &Path) -> Vec<Row> {
-    read_log(&dir.join("log.jsonl")).unwrap().into_iter().map(Row::untimed).collect()
 }
 
 /// Tolerance: 1e-5 of the expected value (the fixtures' README).

@@ -4,8 +4,9 @@
 mod common;
 
 use common::StopAt;
+use common::untimed;
 use etude_models::weights::TensorFile;
-use etude_train::{Ending, Error, Experiment, Row, RunDir, read_log, resume, run};
+use etude_train::{Ending, Error, Experiment, Row, RunDir, resume, run};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -25,10 +26,6 @@ fn experiment(data: &Path) -> Experiment {
             "eval.batch=4",
         ],
     )
-}
-
-fn untimed(dir: &Path) -> Vec<Row> {
-    read_log(&dir.join("log.jsonl")).unwrap().into_iter().map(Row::untimed).collect()
 }
 
 fn same_tensors(a: &Path, b: &Path) {

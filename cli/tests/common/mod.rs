@@ -5,6 +5,32 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+/// Four steps of a network of two channels on the corpus of a [`Place`]: seconds.
+pub const TINY: &str = r#"
+[run]
+seed = 1
+device = "cpu"
+threads = 1
+[data]
+view = "demo"
+shards = "demo-16k"
+crop = { kind = "random", steps = 32768 }
+batch = 8
+[model]
+backbone = { name = "vggish", preset = "limited", channels = 2 }
+head = { kind = "published" }
+[tuning]
+method = "full"
+[objective]
+kind = "supervised"
+task = { kind = "tagging" }
+[optim]
+kind = "adam"
+lr = 3e-3
+[trainer]
+steps = 4
+"#;
+
 /// A folder with `raw/demo` in MTAT layout, and configs that point into it.
 pub struct Place {
     pub dir: PathBuf,

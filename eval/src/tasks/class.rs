@@ -180,14 +180,14 @@ pub(super) fn per_class(found: &Report, classes: &[String], n: usize) -> Vec<Cla
 }
 
 /// `[B]`, class indices on the device of the inputs.
-pub(super) fn indices(targets: &[Target], classes: usize, like: &Inputs) -> Result<Tensor> {
+fn indices(targets: &[Target], classes: usize, like: &Inputs) -> Result<Tensor> {
     let found = targets.iter().map(|t| index(t, classes).map(|c| c as i64));
     let found = found.collect::<Result<Vec<_>>>()?;
     Ok(Tensor::f_from_slice(&found)?.f_to(like.x.device())?)
 }
 
 /// Mean over the batch, in float32.
-pub(super) fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
+fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
     Ok(logits.f_log_softmax(-1, Kind::Float)?.f_nll_loss(
         target,
         None::<&Tensor>,
@@ -210,13 +210,13 @@ fn index(target: &Target, classes: usize) -> Result<usize> {
 }
 
 /// One row of 0 and 1.
-pub(super) fn one_hot(target: &Target, classes: usize) -> Result<Vec<bool>> {
+fn one_hot(target: &Target, classes: usize) -> Result<Vec<bool>> {
     let at = index(target, classes)?;
     Ok((0..classes).map(|c| c == at).collect())
 }
 
 /// A training split whose examples are all of one class teaches nothing.
-pub(super) fn two_classes(view: &View) -> Result<()> {
+fn two_classes(view: &View) -> Result<()> {
     let mut found = view.only(Split::Train).filter_map(|e| match e.target {
         Target::Class(class) => Some(class),
         _ => None,

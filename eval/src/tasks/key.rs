@@ -7,13 +7,11 @@ use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::metrics::key::{Key, scores, weighted};
 use crate::task::{Scorer, Scores, Task};
-use crate::tasks::class::{
-    ACCURACY, Answers, cross_entropy, indices, one_hot, per_class, two_classes,
-};
+use crate::tasks::class::{ACCURACY, Answers, Class, per_class};
 use etude_manifests::{Target, View, Vocab};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// Name of the mean of the weighted scores.
 pub const WEIGHTED: &str = "key-weighted";
@@ -28,14 +26,14 @@ pub struct KeyConfig {}
 /// Key estimation with the keys of one vocabulary.
 #[derive(Debug, Clone)]
 pub struct KeyTask {
-    classes: Vec<String>,
+    keys: Class,
 }
 
 impl KeyTask {
     /// # Errors
     /// [`Error::Misfit`] for fewer than two classes, or a class that is no key such as `F# minor`.
     pub fn new(vocab: &Vocab) -> Result<Self> {
-        super::class::Class::new(vocab)?;
+        let keys = Class::new(vocab)?;
         if let Some(name) = vocab.classes.iter().find(|name| name.parse::<Key>().is_err()) {
             return Err(Error::Misfit {
                 place: format!("vocabulary {}", vocab.id),
@@ -43,44 +41,41 @@ impl KeyTask {
                 got: format!("{name:?}"),
             });
         }
-        Ok(Self { classes: vocab.classes.clone() })
+        Ok(Self { keys })
     }
 }
 
 impl Task for KeyTask {
     fn outputs(&self) -> i64 {
-        self.classes.len() as i64
+        self.keys.outputs()
     }
 
-    /// `[B]`, class indices.
     fn target(&self, targets: &[Target], like: &Inputs) -> Result<Tensor> {
-        indices(targets, self.classes.len(), like)
+        self.keys.target(targets, like)
     }
 
-    /// Cross-entropy with logits, mean over the batch, in float32.
     fn loss(&self, logits: &Tensor, target: &Tensor) -> Result<Tensor> {
-        cross_entropy(logits, target)
+        self.keys.loss(logits, target)
     }
 
-    /// Probabilities, in float32.
     fn activate(&self, logits: &Tensor) -> Result<Tensor> {
-        Ok(logits.f_softmax(-1, Kind::Float)?)
+        self.keys.activate(logits)
     }
 
     fn scorer(&self) -> Box<dyn Scorer> {
-        Box::new(KeyScorer { classes: self.classes.clone(), answers: Answers::default() })
+        Box::new(KeyScorer { classes: self.classes().to_vec(), answers: Answers::default() })
     }
 
     fn classes(&self) -> &[String] {
-        &self.classes
+        self.keys.classes()
     }
 
     fn row(&self, target: &Target) -> Result<Vec<bool>> {
-        one_hot(target, self.classes.len())
+        self.keys.row(target)
     }
 
     fn check(&self, view: &View) -> Result<()> {
-        two_classes(view)
+        self.keys.check(view)
     }
 }
 

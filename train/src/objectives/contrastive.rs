@@ -10,6 +10,7 @@
 use crate::LOSS;
 use crate::error::{Error, Result};
 use crate::objective::{Extras, Objective, Scored};
+use crate::objectives::means::means;
 use etude_eval::Task;
 use etude_features::augment::Chain;
 use etude_models::samplecnn::nt_xent;
@@ -141,29 +142,15 @@ impl Objective for Contrastive {
         loader: Loader,
         go_on: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<Scored>> {
-        let _guard = tch::no_grad_guard();
-        let (mut sums, mut batches, mut done, mut full) = ([0.0; 2], 0u64, 0u64, 0);
-        for batch in loader {
-            let batch = batch?;
+        let mut full = 0;
+        means([LOSS, ACCURACY], loader, go_on, |batch| {
             full = full.max(batch.keys.len());
-            if batch.keys.len() == full {
-                let (loss, accuracy) = self.pass(model, &batch, VALIDATION, false)?;
-                for (sum, value) in sums.iter_mut().zip([loss, accuracy]) {
-                    *sum += value.f_double_value(&[])?;
-                }
-                batches += 1;
-            }
-            done += batch.keys.len() as u64;
-            if !go_on(done) {
+            if batch.keys.len() < full {
                 return Ok(None);
             }
-        }
-        if batches == 0 {
-            return Err(etude_eval::Error::Empty { place: "validation".to_owned() }.into());
-        }
-        let [loss, accuracy] = sums.map(|sum| sum / batches as f64);
-        let scores = [(LOSS.to_owned(), loss), (ACCURACY.to_owned(), accuracy)];
-        Ok(Some(BTreeMap::from(scores)))
+            let (loss, accuracy) = self.pass(model, batch, VALIDATION, false)?;
+            Ok(Some((1.0, [loss, accuracy])))
+        })
     }
 
     /// The network under its published names, `model.safetensors`, and the projection below `head.` beside it.

@@ -8,6 +8,7 @@
 use crate::LOSS;
 use crate::error::{Error, Result};
 use crate::objective::{Extras, Objective, Scored};
+use crate::objectives::means::means;
 use etude_eval::{Task, inputs};
 use etude_models::tmae::{Masking, Tmae, masked_loss};
 use etude_models::{Model, weights};
@@ -89,22 +90,9 @@ impl Objective for MaskedPatches {
         loader: Loader,
         go_on: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<Scored>> {
-        let _guard = tch::no_grad_guard();
-        let (mut sum, mut done) = (0.0, 0u64);
-        for batch in loader {
-            let batch = batch?;
-            tch::manual_seed(done as i64);
-            let loss = self.pass(model, &batch, false)?;
-            sum += loss.f_double_value(&[])? * batch.keys.len() as f64;
-            done += batch.keys.len() as u64;
-            if !go_on(done) {
-                return Ok(None);
-            }
-        }
-        if done == 0 {
-            return Err(etude_eval::Error::Empty { place: "validation".to_owned() }.into());
-        }
-        Ok(Some(BTreeMap::from([(LOSS.to_owned(), sum / done as f64)])))
+        means([LOSS], loader, go_on, |batch| {
+            Ok(Some((batch.keys.len() as f64, [self.pass(model, batch, false)?])))
+        })
     }
 
     /// The whole network, its decoder included: `model.safetensors`.

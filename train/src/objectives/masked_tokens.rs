@@ -8,6 +8,7 @@ use crate::LOSS;
 use crate::atomic;
 use crate::error::{Error, Result};
 use crate::objective::{Extras, Objective, Scored};
+use crate::objectives::means::means;
 use etude_eval::{Task, inputs};
 use etude_models::masked::{self, BLOCK, BLOCK_TOKENS, BlockMask};
 use etude_models::musicfm::MusicFm;
@@ -86,26 +87,10 @@ impl Objective for MaskedTokens {
         loader: Loader,
         go_on: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Option<Scored>> {
-        let _guard = tch::no_grad_guard();
-        let (mut sums, mut done) = ([0.0; 2], 0u64);
-        for batch in loader {
-            let batch = batch?;
-            tch::manual_seed(done as i64);
-            let (loss, accuracy) = Self::pass(model, &batch, false)?;
-            for (sum, value) in sums.iter_mut().zip([loss, accuracy]) {
-                *sum += value.f_double_value(&[])? * batch.keys.len() as f64;
-            }
-            done += batch.keys.len() as u64;
-            if !go_on(done) {
-                return Ok(None);
-            }
-        }
-        if done == 0 {
-            return Err(etude_eval::Error::Empty { place: "validation".to_owned() }.into());
-        }
-        let [loss, accuracy] = sums.map(|sum| sum / done as f64);
-        let scores = [(LOSS.to_owned(), loss), (ACCURACY.to_owned(), accuracy)];
-        Ok(Some(BTreeMap::from(scores)))
+        means([LOSS, ACCURACY], loader, go_on, |batch| {
+            let (loss, accuracy) = Self::pass(model, batch, false)?;
+            Ok(Some((batch.keys.len() as f64, [loss, accuracy])))
+        })
     }
 
     /// The whole network as a published one: `model.safetensors`, with the mel statistics in `stats.json` beside it.

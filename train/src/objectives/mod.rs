@@ -3,4 +3,5 @@
 pub mod contrastive;
 pub mod masked_patches;
 pub mod masked_tokens;
+mod means;
 pub mod supervised;

@@ -4,7 +4,7 @@
 
 use etude_manifests::{Example, Split, Target, View, Vocab, write_view};
 use etude_shards::{Index, Kind, Number, ShardFile, Spec, TrackRow};
-use etude_train::{Experiment, Log, Pace, Row};
+use etude_train::{Experiment, Log, Outcome, Pace, Row, RunDir, read_log, run};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -172,4 +172,14 @@ impl Log for StopAt<'_> {
             self.stop.store(true, Ordering::Relaxed);
         }
     }
+}
+
+/// A run from its start to its end.
+pub fn train(exp: &Experiment, path: &Path) -> Outcome {
+    run(exp, &RunDir::create(path).unwrap(), &mut (), &AtomicBool::new(false)).unwrap()
+}
+
+/// The log of a run without its times.
+pub fn untimed(dir: &Path) -> Vec<Row> {
+    read_log(&dir.join("log.jsonl")).unwrap().into_iter().map(Row::untimed).collect()
 }
