@@ -6,7 +6,7 @@ worst and the best run. Writes benches/results/<section>.md. Peers are Python pa
 interpreter that has them is named by PEERS_PYTHON, and one that is not installed is printed as such. Needs only the standard library.
 
 usage: run.py --etude target/release/etude [--data data/bench] [--only ingest,mel,...] [--threads 2] [--runs 3]"""
-import argparse, json, os, pathlib, platform, shutil, subprocess, sys, time
+import argparse, json, os, pathlib, platform, shutil, statistics, subprocess, sys, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 PEERS = HERE / 'peers'
@@ -18,7 +18,7 @@ ap.add_argument('--threads', type=int, default=2)
 ap.add_argument('--runs', type=int, default=3)
 ap.add_argument('--clips', type=int, default=240, help='clips of 29.1 s for the loaders, 1.4 MB each and per format')
 ap.add_argument('--tracks', type=int, default=32, help='tracks of 4 minutes for the crops, 11.5 MB each and per format')
-ap.add_argument('--train', default='configs/demo/vggish.toml', help='experiment of the section train; its shards must be there')
+ap.add_argument('--steps', type=int, default=4, help='training steps that count')
 ap.add_argument('--results', default=str(HERE / 'results'))
 args = ap.parse_args()
 PYTHON = os.environ.get('PEERS_PYTHON', '')
@@ -66,8 +66,12 @@ def twice(ours, theirs):
     first, beside, second = ours(), theirs(), ours()
     for row, again in zip(first, second):
         if 'missing' not in row and 'missing' not in again:
-            row.update({k: min(row[k], again[k]) for k in ('median', 'worst')}, best=max(row['best'], again['best']))
+            worse, better = (max, min) if row['unit'] in SMALLER else (min, max)
+            row.update({k: worse(row[k], again[k]) for k in ('median', 'worst')}, best=better(row['best'], again['best']))
     return first + beside
+
+
+SMALLER = ('s', 'MB')  # units of which less is better
 
 
 def corpus():
@@ -109,6 +113,67 @@ def crops():
                  lambda: peers('crop_peers.py', where, 'all', '--tracks', args.tracks, '--runs', args.runs, '--workers', args.threads))
 
 
+# The PEFT study's networks on noise, from random weights; the loader, the logging and the target are part of our step.
+STUDY = 'configs/peft/mtat'
+MUSICFM = ([f'{STUDY}/musicfm_lora.toml', '--noise', 29.124, '--set', 'data.batch=1'], ['musicfm', '--method', 'lora'])
+MERT = ([f'{STUDY}/mert95m_lora.toml', '--noise', 5, '--set', 'data.batch=4', '--set', "data.crop={ kind = 'whole' }"],
+        ['mert', '--method', 'lora', '--batch', 4])
+# what is compared, network, precision, our settings, the peer's (none: we run alone)
+LIVE, FIXED, KEPT = ('batch',), ('running',), ('running', 'data.cache={}')
+STEPS = [
+    ('MusicFM, 1 x 29.1 s, float32', MUSICFM, 'f32', FIXED, ['--eval-mode']),
+    ('MusicFM, 1 x 29.1 s, float32, frozen beginning kept', MUSICFM, 'f32', KEPT, ['--eval-mode', '--mode', 'cached']),
+    ('MusicFM, 1 x 29.1 s, bfloat16', MUSICFM, 'bf16', FIXED, ['--eval-mode']),
+    ('MusicFM, 1 x 29.1 s, bfloat16, frozen beginning kept', MUSICFM, 'bf16', KEPT, ['--eval-mode', '--mode', 'cached']),
+    ('MERT, 4 x 5 s, float32, as published', MERT, 'f32', LIVE, ['--grad-prefix']),
+    ('MERT, 4 x 5 s, float32', MERT, 'f32', FIXED, ['--eval-mode']),
+    ('MERT, 4 x 5 s, float32, frozen beginning kept', MERT, 'f32', KEPT, ['--eval-mode', '--mode', 'cached']),
+]
+
+
+def train():
+    """seconds of a step"""
+    rows = []
+    for what, (ours, theirs), precision, (stats, *kept), more in STEPS:
+        sets = [f'trainer.precision={precision}', f'model.frozen_stats={stats}', 'run.device=cpu', f'run.threads={args.threads}', *kept]
+        sets = [word for key in sets for word in ('--set', key)]
+        found = twice(lambda: etude('train', *ours, *sets, '--scratch', DATA, '--steps', args.steps, '--warmup', 1),
+                      lambda: peers('train_peers.py', *theirs, *more, '--dtype', precision.replace('f32', 'fp32'), '--threads',
+                                    args.threads, '--steps', args.steps, '--warm', 1))
+        rows += [dict(row, what=what) for row in found if 'missing' in row or row['unit'] == 's']
+    return rows
+
+
+def startup():
+    """process start to the first embedding of a file: MERT-95M, random weights, 12 layers"""
+    where = DATA / 'startup'
+    theirs = lambda: peers('startup_peers.py', '--only-embedding', '--runs', args.runs, '--threads', args.threads, '--keep', where)
+    if not (where / 'model').is_dir():
+        theirs()
+        call([args.etude, 'import', 'mert', where / 'model.safetensors', '--config', where / 'config.json', '--out', where / 'model'])
+    command = ['embed', '--model', where / 'model', where / 'clip.wav', '--out', where / 'clip.npy', '--threads', args.threads]
+    shown = ' '.join(['etude', *map(str, command)])
+
+    def ours():
+        runs = []
+        for _ in range(args.runs):
+            begun = time.perf_counter()
+            process = subprocess.Popen([str(c) for c in (args.etude, '--json', *command)], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+            out, why = process.stdout.read(), process.stderr.read()
+            _, status, used = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - begun
+            if status:
+                return [dict(who='étude', what='first embedding', missing=(why.strip().splitlines() or ['no message'])[-1], command=shown)]
+            forward = json.loads(out)['seconds']['compute']
+            runs.append((wall, wall - forward, forward, used.ru_maxrss / 1024))
+        names = [('first embedding', 's'), ('all but the forward pass', 's'), ('the forward pass', 's'), ('peak memory', 'MB')]
+        return [dict(who='étude', what=what, median=statistics.median(values), worst=max(values), best=min(values), unit=unit, command=shown)
+                for (what, unit), values in zip(names, zip(*runs))]
+
+    return twice(ours, theirs)
+
+
 SECTIONS = dict(
     ingest=('MP3 to 24 kHz mono; étude with digests, quality facts and (last rows) Parquet, one core unless it says threads', ingest),
     resample=('44.1 to 24 kHz, mono float32, one core',
@@ -117,12 +182,13 @@ SECTIONS = dict(
          lambda: twice(lambda: etude('mel', '--runs', args.runs), lambda: peers('mel_peers.py', '--runs', args.runs))),
     loader=(f'batches of 16 float32 clips of 29.1 s from s16, page cache warm, {args.threads} threads or workers', loader),
     crops=(f'random 30 s crops of 4-minute tracks, page cache warm, {args.threads} threads or workers', crops),
-    train=('training steps, the loader included', lambda: etude('train', args.train)),
+    train_cpu=(f'a training step: first 6 layers, LoRA of rank 2 on every projection, head of two layers, {args.threads} threads', train),
+    startup=(f'process start to the first embedding: MERT-95M, 12 layers, random weights, a WAV file of 30 s, {args.threads} threads', startup),
 )
 
 
 def figure(v):
-    return f'{v:.0f}' if v >= 100 else f'{v:.2f}'
+    return f'{v:.0f}' if v >= 100 else f'{v:.2f}' if v >= 1 else f'{v:.3f}'
 
 
 def cells(row):
@@ -154,7 +220,7 @@ def versions():
     out, _ = call([args.etude, '--version'])
     found = [(out or 'étude').strip()]
     if PYTHON:
-        names = 'numpy torch torchaudio torchcodec librosa soundfile soxr scipy webdataset litdata mosaicml-streaming pyarrow miniaudio'
+        names = 'numpy torch torchaudio torchcodec librosa soundfile soxr scipy webdataset litdata mosaicml-streaming pyarrow miniaudio transformers peft'
         code = ('import importlib.metadata as m, sys\n'
                 'for n in sys.argv[1:]:\n'
                 '  try: print(n, m.version(n))\n'

@@ -214,3 +214,5 @@ line += f', peak memory {common.peak_mb():.0f} MB'
 if cuda:
     line += f', peak GPU memory {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB'
 print(line, flush=True)
+common.emit('a training step', whole, max(r[-1] for r in runs), min(r[-1] for r in runs), 's',
+            f'{a.steps} steps, peak memory {common.peak_mb():.0f} MB')

@@ -1,6 +1,7 @@
 //! Scoring a run: its best state over the tracks of a split.
 
 use crate::atomic;
+use crate::cache;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::identity::Identity;
@@ -146,7 +147,8 @@ pub fn evaluate_on(
     name: &str,
     log: &mut dyn Log,
 ) -> Result<Evaluation> {
-    let exp = Experiment::read(&dir.config(), &[format!("data.shards=\"{shards}\"")])?;
+    let mut exp = Experiment::read(&dir.config(), &[format!("data.shards=\"{shards}\"")])?;
+    exp.data.cache = None; // scored once
     let name = format!("{}.{name}", split_name(Split::Test));
     let same = |then: &Identity, now: &Identity| {
         then.check(&Identity { shards_hash: then.shards_hash.clone(), ..now.clone() })
@@ -162,10 +164,14 @@ fn score_run(
     same: impl Fn(&Identity, &Identity) -> Result<()>,
     log: &mut dyn Log,
 ) -> Result<Evaluation> {
-    let setup = Setup::new(exp, needs_base(exp))?;
+    let mut setup = Setup::new(exp, needs_base(exp))?;
     same(&Identity::read(dir)?, &setup.identity)?;
     let step = restore_best(dir, &setup.model)?;
-    let loader = Loader::tracks(&setup.index, &setup.view, split, &exp.eval_loader())?;
+    let mut loader = Loader::tracks(&setup.index, &setup.view, split, &exp.eval_loader())?;
+    if let Some((kept, start)) = cache::open_split(exp, &setup, split, log)? {
+        loader = loader.instead(&setup.index, &kept)?;
+        setup.model.start = Some(start);
+    }
     let (total, skipped) = (loader.samples_per_epoch(), loader.skipped().len());
     let task = setup.objective.task().ok_or(Error::NoTask)?;
     let begun = Instant::now();

@@ -123,6 +123,46 @@ fn with_float32_losses_gradients_and_weights_are_those_of_a_run_without_a_cache(
 }
 
 #[test]
+fn a_split_is_scored_from_what_is_kept_of_its_windows_and_scores_the_same() {
+    let _turn = common::turn();
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path();
+    data(dir);
+    let [plain, kept] = ["plain", "kept"].map(|name| dir.join(name));
+    train(&experiment(dir, "musicfm", &[LORA]), &plain);
+    train(&experiment(dir, "musicfm", &[LORA, F32]), &kept);
+    let scored = |path: &Path, split, sets: &[&str]| {
+        let stop = AtomicBool::new(false);
+        let total = if sets.is_empty() { 3 * 2 } else { 5 * 3 };
+        let mut log = StopInCache { after: u64::MAX, total, stop: &stop, said: Vec::new() };
+        let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+        let found = evaluate(&RunDir::read(path).unwrap(), split, &sets, &mut log).unwrap();
+        let name = serde_json::to_value(split).unwrap();
+        let file = format!("predictions.{}.safetensors", name.as_str().unwrap());
+        ((found.scores, found.loss, fs::read(path.join(file)).unwrap()), log.said)
+    };
+    for split in [Split::Valid, Split::Test] {
+        let (without, said) = scored(&plain, split, &[]);
+        assert!(said.is_empty(), "{said:?}");
+        let (with, said) = scored(&kept, split, &[]);
+        assert_eq!(with, without, "{split:?}");
+        match split {
+            Split::Valid => assert_eq!((said.len(), caches(dir).len()), (0, 1), "the run's own"),
+            _ => assert!(said[0].contains("of 6 windows, ") && !said[0].contains("beside it")),
+        }
+    }
+    // the windows of the test split are there now, for every run on this network
+    let all = caches(dir);
+    assert_eq!(all.len(), 2);
+    let (again, said) = scored(&kept, Split::Test, &[]);
+    assert!(said[0].ends_with("all there") && again == scored(&plain, Split::Test, &[]).0);
+    assert_eq!(caches(dir), all);
+    // with other windows the validation split is a set of its own too
+    let half = "eval.window={ steps = 24000, hop = 12000, tail = 'drop' }";
+    assert_eq!(scored(&kept, Split::Valid, &[half]).0, scored(&plain, Split::Valid, &[half]).0);
+}
+
+#[test]
 fn with_bfloat16_a_run_is_near_the_one_without_and_the_cache_half_the_size() {
     let _turn = common::turn();
     let tmp = tempfile::tempdir().unwrap();
@@ -154,9 +194,14 @@ fn with_bfloat16_a_run_is_near_the_one_without_and_the_cache_half_the_size() {
     assert_eq!(train(&kept, &dir.join("rough-kept")), rows);
 }
 
+/// Of a run: three places in each clip to train on, two in each to validate.
+const WINDOWS: u64 = 12 * 3 + 5 * 2;
+
 /// Stops after this many windows of a cache.
 struct StopInCache<'a> {
     after: u64,
+    /// Windows that there are.
+    total: u64,
     stop: &'a AtomicBool,
     said: Vec<String>,
 }
@@ -172,7 +217,7 @@ impl etude_train::Log for StopInCache<'_> {
         if pace.phase != Phase::Caching {
             return;
         }
-        assert_eq!(pace.total, 12 * 3 + 5 * 2);
+        assert_eq!(pace.total, self.total);
         if pace.done >= self.after {
             self.stop.store(true, Ordering::Relaxed);
         }
@@ -193,7 +238,7 @@ fn a_cache_that_was_being_filled_ends_with_the_same_bytes_and_is_used_again() {
     let path = dir.join("stopped");
     for (i, after) in [5, 41].into_iter().enumerate() {
         let stop = AtomicBool::new(false);
-        let mut log = StopInCache { after, stop: &stop, said: Vec::new() };
+        let mut log = StopInCache { after, total: WINDOWS, stop: &stop, said: Vec::new() };
         let outcome = match i {
             0 => run(&exp, &RunDir::create(&path).unwrap(), &mut log, &stop),
             _ => resume(&exp, &RunDir::open(&path).unwrap(), &mut log, &stop),
@@ -212,7 +257,7 @@ fn a_cache_that_was_being_filled_ends_with_the_same_bytes_and_is_used_again() {
     let mut log = StopAt { step: 3, stop: &stop, rows: Vec::new(), in_validation: false };
     resume(&exp, &RunDir::open(&path).unwrap(), &mut log, &stop).unwrap();
     let never = AtomicBool::new(false);
-    let mut said = StopInCache { after: u64::MAX, stop: &never, said: Vec::new() };
+    let mut said = StopInCache { after: u64::MAX, total: WINDOWS, stop: &never, said: Vec::new() };
     resume(&exp, &RunDir::open(&path).unwrap(), &mut said, &never).unwrap();
     assert!(said.said[0].ends_with("all there"), "{:?}", said.said);
     let again: Vec<Row> =

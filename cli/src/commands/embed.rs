@@ -16,6 +16,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// Arguments of `etude embed`.
 #[derive(clap::Args)]
@@ -75,13 +76,15 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     if let Some(threads) = args.threads {
         etude_aten::set_threads(threads);
     }
+    let begun = Instant::now();
     let model = Pretrained::open(&args.model, etude_aten::device(&args.device)?)?;
+    let opened = begun.elapsed();
     let Args { layer, pool, window, batch, .. } = args;
     let cfg = EmbedConfig { layer, pool, window_s: window, batch, pad: false };
     if args.audio.is_empty() {
         corpus(&args, cfg, &model, ui)
     } else {
-        files(&args, cfg, &model, ui)
+        files(&args, cfg, (&model, opened), ui)
     }
 }
 
@@ -132,10 +135,18 @@ fn corpus(args: &Args, embed: EmbedConfig, model: &Pretrained, ui: &Ui) -> Resul
     Ok(exit(false))
 }
 
-fn files(args: &Args, cfg: EmbedConfig, model: &Pretrained, ui: &Ui) -> Result<ExitCode> {
+/// Embeds audio files with a model, and how long that took to open.
+fn files(
+    args: &Args,
+    cfg: EmbedConfig,
+    (model, opened): (&Pretrained, Duration),
+    ui: &Ui,
+) -> Result<ExitCode> {
     let embedder = Embedder::new(model, &cfg)?;
     let mut resample = Resample::new(args.resampler);
+    let (mut listened, mut computed) = (Duration::ZERO, Duration::ZERO);
     let mut one = |path: &Path| -> Result<Embedding> {
+        let begun = Instant::now();
         let pcm = resample.run(audio::read(path)?, embedder.rate())?;
         if embedder.too_short(pcm.samples.len()) {
             bail!(
@@ -144,7 +155,10 @@ fn files(args: &Args, cfg: EmbedConfig, model: &Pretrained, ui: &Ui) -> Result<E
                 pcm.samples.len()
             );
         }
+        listened += begun.elapsed();
+        let begun = Instant::now();
         let mut made = embedder.run(&[&pcm.samples]).with_context(|| path.display().to_string())?;
+        computed += begun.elapsed();
         let made = made.pop().context("one wave has one embedding")?;
         if made.data.iter().any(|x| !x.is_finite()) {
             bail!("{}: the embedding is not finite; the weights are damaged", path.display());
@@ -168,6 +182,7 @@ fn files(args: &Args, cfg: EmbedConfig, model: &Pretrained, ui: &Ui) -> Result<E
             );
             let mut value = about;
             value["shape"] = json!([made.frames, embedder.dim()]);
+            value["seconds"] = seconds(opened, listened, computed);
             ui.result(&text, &value)?;
             Ok(exit(false))
         }
@@ -209,11 +224,18 @@ fn files(args: &Args, cfg: EmbedConfig, model: &Pretrained, ui: &Ui) -> Result<E
             refused.iter().for_each(|r| text += &format!("\n  refused  {r}"));
             let mut value = about;
             (value["stored"], value["refused"]) = (json!(stored), json!(refused));
+            value["seconds"] = seconds(opened, listened, computed);
             ui.result(&text, &value)?;
             Ok(exit(!refused.is_empty()))
         }
         _ => bail!("{}: expected a name ending in .npy or .parquet", args.out.display()),
     }
+}
+
+/// Where the time went: opening the model, decoding and resampling, computing.
+fn seconds(opened: Duration, listened: Duration, computed: Duration) -> serde_json::Value {
+    let [open, audio, compute] = [opened, listened, computed].map(|t| t.as_secs_f64());
+    json!({ "open": open, "audio": audio, "compute": compute })
 }
 
 fn write_npy(path: &Path, embedding: &Embedding, dim: usize) -> Result<()> {

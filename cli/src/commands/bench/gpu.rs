@@ -1,15 +1,14 @@
 //! The training runs people rent a GPU for, at full size, from random weights and made-up audio: what it takes to decide
 //! on a machine, in one command. Beside it the same work in Python where there is one with torch.
 
-mod data;
 mod parity;
 mod peer;
 mod report;
 
+use super::made_up;
 use super::train::{Speed, measure};
 use crate::ui::{Ui, exit};
 use anyhow::{Context, Result};
-use etude_train::Experiment;
 use report::{Machine, Report};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -122,7 +121,7 @@ pub fn run(args: &Args, ui: &Ui) -> Result<ExitCode> {
 fn cases(args: &Args, dir: &Path) -> Result<Vec<report::Row>> {
     let clip_s = if args.tiny { TINY_CLIP_S } else { CLIP_S };
     // an epoch is a few steps, and the next one begins with another order
-    data::write(dir, 8 * args.batch.max(2), clip_s)?;
+    made_up::write(dir, 8 * args.batch.max(2), clip_s)?;
     CASES.iter().map(|case| row(args, dir, case)).collect()
 }
 
@@ -144,28 +143,16 @@ fn row(args: &Args, dir: &Path, case: &Case) -> Result<report::Row> {
 }
 
 /// The study's experiment on made-up audio and from random weights.
-fn experiment(args: &Args, dir: &Path, case: &Case) -> Result<Experiment> {
-    let mut root: toml::Table = case.config.parse()?;
-    let mut sets = vec![
-        format!("data.dir={dir:?}"),
-        format!("data.view={}", data::NAME),
-        format!("data.shards={}", data::NAME),
-        format!("data.batch={}", args.batch),
-        format!("run.device={}", args.device),
-        format!("trainer.steps={}", args.warmup + args.steps + 1),
-        "trainer.validate_steps=1000000".to_owned(),
-    ];
-    if let Some(model) = root.get_mut("model").and_then(toml::Value::as_table_mut) {
-        model.remove("weights");
-    }
-    root.remove("published");
+fn experiment(args: &Args, dir: &Path, case: &Case) -> Result<etude_train::Experiment> {
+    let mut sets =
+        vec![format!("data.batch={}", args.batch), format!("run.device={}", args.device)];
     if args.tiny {
         sets.push(format!("model.backbone={}", case.tiny));
         if let Some(samples) = case.tiny_crop {
             sets.push(format!("data.crop.steps={samples}"));
         }
     }
-    Ok(Experiment::parse(case.name, &toml::to_string(&root)?, &sets)?)
+    made_up::experiment((case.name, case.config), dir, args.warmup + args.steps + 1, &sets)
 }
 
 /// Writes a file whole or not at all.

@@ -5,6 +5,8 @@ mod gpu;
 #[cfg(feature = "data")]
 mod ingest;
 mod loader;
+#[cfg(feature = "torch")]
+mod made_up;
 mod mel;
 #[cfg(feature = "data")]
 mod resample;
@@ -64,12 +66,11 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     };
     let mut table = Table::new(["what", ">median", ">worst", ">best", "unit", "of what"]);
     for row in &rows {
-        let cell = |v: f64| if v >= 100.0 { format!("{v:.0}") } else { format!("{v:.2}") };
         table.row([
             row.what.clone(),
-            cell(row.median),
-            cell(row.worst),
-            cell(row.best),
+            figure(row.median),
+            figure(row.worst),
+            figure(row.best),
             row.unit.to_string(),
             row.note.clone(),
         ]);
@@ -80,7 +81,17 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     Ok(crate::ui::exit(false))
 }
 
-/// One measured figure: larger is better.
+/// At least three digits.
+fn figure(v: f64) -> String {
+    let digits = match v {
+        _ if v >= 100.0 => 0,
+        _ if v >= 1.0 => 2,
+        _ => 4,
+    };
+    format!("{v:.digits$}")
+}
+
+/// One measured figure: larger is better, but for seconds.
 struct Row {
     what: String,
     median: f64,
@@ -103,6 +114,13 @@ impl Row {
             unit,
             note: format!("{} runs", times.len()),
         }
+    }
+
+    /// How long each of `times` was.
+    #[cfg(feature = "torch")]
+    fn seconds(what: &str, times: Vec<Duration>) -> Self {
+        let Self { median, worst, best, note, .. } = Self::rate(what, 1.0, "", times);
+        Self { what: what.to_string(), median: 1.0 / median, worst: 1.0 / worst, best: 1.0 / best, unit: "s", note }
     }
 
     fn note(mut self, note: impl Into<String>) -> Self {

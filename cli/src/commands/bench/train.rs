@@ -1,17 +1,23 @@
 //! Training steps of an experiment, its loader included.
 
-use super::Row;
-use anyhow::{Result, bail};
+use super::{Row, made_up};
+use anyhow::{Context, Result, bail};
 use etude_train::{Experiment, Log, Pace, Row as LogRow, RunDir, Timing};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Arguments of `etude bench train`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Experiment whose shards are there
+    /// Experiment whose shards are there, or with --noise any
     config: PathBuf,
+    /// Made-up clips of so many seconds at 24 kHz and random weights in place of the experiment's
+    #[arg(long, value_name = "SECONDS")]
+    noise: Option<f64>,
+    /// Where the clips go; removed afterwards
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    scratch: PathBuf,
     /// Steps that count
     #[arg(long, default_value_t = 10)]
     steps: usize,
@@ -23,22 +29,40 @@ pub struct Args {
     sets: Vec<String>,
 }
 
+/// Batches of made-up clips in an epoch.
+const EPOCH: usize = 4;
+
 /// The median step, in a run folder that is removed afterwards.
 pub fn run(args: &Args) -> Result<Vec<Row>> {
     etude_aten::cuda_init();
-    let exp = Experiment::read(&args.config, &args.sets)?;
-    let speed = measure(exp.clone(), args.warmup, args.steps)?;
-    let clips = exp.data.batch as f64;
-    let memory = speed.memory.map_or(String::new(), |m| format!(", peak memory {}", mib(m)));
-    let note = format!(
-        "batches of {clips}, {} steps, stall {:.1} %{memory}",
-        speed.times.len(),
-        speed.stall * 100.0
-    );
+    let dir = args.scratch.join(format!("etude-bench-train-{}", std::process::id()));
+    let measured = experiment(args, &dir).and_then(|exp| {
+        let speed = measure(exp.clone(), args.warmup, args.steps)?;
+        Ok((exp, speed))
+    });
+    let _ = std::fs::remove_dir_all(&dir);
+    let (exp, Speed { times, stall, accumulate, memory, .. }) = measured?;
+    let clips = exp.data.batch as f64 * accumulate;
+    let memory = memory.map_or(String::new(), |m| format!(", peak memory {}", mib(m)));
+    let note =
+        format!("batches of {clips}, {} steps, stall {:.1} %{memory}", times.len(), stall * 100.0);
     Ok(vec![
-        Row::rate("training", clips * speed.accumulate, "clips/s", speed.times.clone()).note(&note),
-        Row::rate("training", 1.0, "steps/s", speed.times).note(note),
+        Row::rate("training", clips, "clips/s", times.clone()).note(&note),
+        Row::seconds("a training step", times).note(note),
     ])
+}
+
+/// The experiment asked for; with --noise on what this writes into `dir`.
+fn experiment(args: &Args, dir: &Path) -> Result<Experiment> {
+    let Some(seconds) = args.noise else {
+        return Ok(Experiment::read(&args.config, &args.sets)?);
+    };
+    let place = || args.config.display().to_string();
+    let text = std::fs::read_to_string(&args.config).with_context(place)?;
+    let steps = args.warmup + args.steps + 1;
+    let exp = made_up::experiment((&place(), &text), dir, steps, &args.sets)?;
+    made_up::write(dir, EPOCH * exp.data.batch, seconds)?;
+    Ok(exp)
 }
 
 /// How fast an experiment trains.

@@ -1,12 +1,14 @@
-//! Noise with tags: shards and a view that a training run takes for a corpus.
+//! Noise with tags, shards and a view that a training run takes for a corpus, and an experiment on it from random
+//! weights: what a step costs depends on neither.
 
-use super::super::loader::{noise, noise_key};
+use super::loader::{noise, noise_key};
 use anyhow::Result;
 use etude_manifests::{Example, Split, Target, View, Vocab, write_view};
+use etude_train::Experiment;
 use std::path::Path;
 
 /// Of the view and of the shard set.
-pub const NAME: &str = "noise";
+const NAME: &str = "noise";
 /// As many as in MagnaTagATune's usual vocabulary.
 const CLASSES: u16 = 50;
 
@@ -33,4 +35,28 @@ pub fn write(dir: &Path, clips: usize, seconds: f64) -> Result<()> {
         sources: Vec::new(),
     };
     Ok(write_view(&dir.join("manifests"), &view)?)
+}
+
+/// The experiment in `text`, called `name`, on what [`write`] put into `dir`, from random weights and for `steps` steps
+/// without a validation; `sets` override keys.
+pub fn experiment(
+    (name, text): (&str, &str),
+    dir: &Path,
+    steps: usize,
+    sets: &[String],
+) -> Result<Experiment> {
+    let mut root: toml::Table = text.parse()?;
+    if let Some(model) = root.get_mut("model").and_then(toml::Value::as_table_mut) {
+        model.remove("weights");
+    }
+    root.remove("published");
+    let mut all = vec![
+        format!("data.dir={dir:?}"),
+        format!("data.view={NAME}"),
+        format!("data.shards={NAME}"),
+        format!("trainer.steps={steps}"),
+        "trainer.validate_steps=1000000".to_owned(),
+    ];
+    all.extend_from_slice(sets);
+    Ok(Experiment::parse(name, &toml::to_string(&root)?, &all)?)
 }

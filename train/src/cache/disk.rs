@@ -1,0 +1,86 @@
+//! A cache's folder: whether the disk has room for it, and who fills it.
+
+use crate::error::{Error, Result};
+use crate::log::Log;
+use crate::trainer::event;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Refuses to begin what the disk cannot hold.
+pub(super) fn room(dir: &Path, needed: u64) -> Result<()> {
+    let disk = rustix::fs::statvfs(dir).map_err(|e| Error::io(dir)(e.into()))?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    match needed <= free {
+        true => Ok(()),
+        false => Err(Error::Cache {
+            text: format!(
+                "{}: the cache needs {needed} bytes ({}), the disk has {free} left ({}); \
+                 set data.cache.dir to a larger one, data.cache.dtype to bf16, or leave out data.cache",
+                dir.display(),
+                size(needed),
+                size(free),
+            ),
+        }),
+    }
+}
+
+/// Only one run fills a cache at a time; another one waits for it. `None` when asked to stop.
+pub(super) fn lock(dir: &Path, log: &mut dyn Log, stop: &AtomicBool) -> Result<Option<File>> {
+    let path = dir.join(".lock");
+    let file = File::create(&path).map_err(Error::io(&path))?;
+    let mut said = false;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Some(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) if stop.load(Ordering::Relaxed) => return Ok(None),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                if !std::mem::replace(&mut said, true) {
+                    let text = format!("cache {}: another run is filling it", dir.display());
+                    log.row(&event(0, "cache", text));
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            Err(e) => return Err(Error::io(&path)(e.into())),
+        }
+    }
+}
+
+/// Bytes for people: `1.49 GB`.
+pub(super) fn size(bytes: u64) -> String {
+    let (mut value, mut unit) = (bytes as f64, "bytes");
+    for next in ["kB", "MB", "GB", "TB"] {
+        if value < 1000.0 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, next);
+    }
+    match unit {
+        "bytes" => format!("{bytes} bytes"),
+        _ => format!("{value:.2} {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_that_does_not_fit_the_disk_is_refused_with_the_bytes_it_needs() {
+        let tmp = tempfile::tempdir().unwrap();
+        room(tmp.path(), 1).unwrap();
+        let text = room(tmp.path(), 1 << 60).unwrap_err().to_string();
+        assert!(text.contains("needs 1152921504606846976 bytes (1152921.50 TB)"), "{text}");
+        assert!(text.contains("data.cache.dir"), "{text}");
+    }
+
+    #[test]
+    fn sizes_have_three_digits_or_more() {
+        let table = [(999, "999 bytes"), (1_490_944, "1.49 MB"), (27_900_000_000, "27.90 GB")];
+        for (bytes, text) in table {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}
