@@ -19,7 +19,7 @@ pub use autocast::Autocast;
 pub use cuda::{CudaLibrary, cuda_init, device};
 pub use facts::{CudaFacts, Facts, facts};
 pub use grad::clear_grad;
-pub use host::{host_peak, host_reset_peak};
+pub use host::{host_keep_freed, host_peak, host_reset_peak};
 pub use memory::{Memory, cuda_memory, cuda_reset_peak};
 pub use rng::{rng_state, set_rng_state};
 pub use switch::{is_deterministic, is_tf32, set_deterministic, set_tf32, set_threads};

@@ -115,6 +115,9 @@ fn means_rates_windows_and_tables_come_from_the_same_hidden_states() {
     assert_eq!(out.status.code(), Some(1), "{}", String::from_utf8_lossy(&out.stderr));
     let said: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     assert_eq!((&said["stored"], said["refused"].as_array().unwrap().len()), (&2.into(), 1));
+    for part in ["open", "audio", "compute"] {
+        assert!(said["seconds"][part].as_f64().unwrap() > 0.0, "{said}");
+    }
     assert!(dir.join("t.parquet").exists() && !dir.join("t.parquet.part").exists());
 }
 

@@ -1,4 +1,4 @@
-//! The GPU bench runs from end to end on any machine at small sizes.
+//! The benches of training run from end to end on any machine at small sizes.
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -50,4 +50,30 @@ fn a_python_that_cannot_run_the_peer_is_one_error() {
     let out = bench(dir.path(), &["--peers", "no-such-python", "--peer-script", "p.py"]);
     assert_fails(&out, &["no-such-python p.py"]);
     assert!(!dir.path().join("results").exists());
+}
+
+#[test]
+fn any_experiment_is_measured_on_made_up_audio_in_seconds_a_step_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/peft/mtat/musicfm_lora.toml");
+    let tiny = "model.backbone={ name = 'musicfm', layers = 2, dim = 32, inner = 64, heads = 4, conv_channels = 4, codebook_size = 24 }";
+    for cache in [&[][..], &["--set", "data.cache={}"]] {
+        let mut command = etude();
+        command.current_dir(dir.path()).args(["--json", "bench", "train"]).arg(&config);
+        command.args(["--noise", "1", "--steps", "3", "--warmup", "1", "--scratch", "."]);
+        for set in [tiny, "model.frozen_stats=running", "run.device=cpu", "data.batch=2"] {
+            command.args(["--set", set]);
+        }
+        let out = command.args(cache).output().unwrap();
+        assert_done(&out, "bench train");
+        let said: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        let [rate, step] = said["rows"].as_array().unwrap().as_slice() else { panic!("{said}") };
+        let number = |row: &serde_json::Value, key: &str| row[key].as_f64().unwrap();
+        assert_eq!((&rate["unit"], &step["unit"]), (&"clips/s".into(), &"s".into()));
+        assert!((number(rate, "median") * number(step, "median") - 2.0).abs() < 1e-6, "{said}");
+        assert!(number(step, "best") <= number(step, "median"));
+        assert!(number(step, "median") <= number(step, "worst"));
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }

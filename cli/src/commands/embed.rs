@@ -72,7 +72,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
             "audio files and a corpus: expected one of them; leave out --view and --shards, or the files"
         );
     }
-    etude_aten::cuda_init();
+    super::begin();
     if let Some(threads) = args.threads {
         etude_aten::set_threads(threads);
     }

@@ -31,7 +31,7 @@ pub struct Args {
 
 /// Scores the best state; the scores and predictions are also written into the run folder.
 pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
-    etude_aten::cuda_init();
+    super::begin();
     let dir = resolve(&args.runs, &args.run, &args.sets)?;
     let found = evaluate(&dir, args.split, &args.sets, ui)?;
     ui.result(&text(&found)?, &serde_json::to_value(&found)?)?;

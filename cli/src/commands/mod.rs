@@ -107,6 +107,13 @@ pub enum Command {
     Bench(bench::Args),
 }
 
+/// What commands that compute with networks begin with.
+#[cfg(feature = "torch")]
+fn begin() {
+    etude_aten::host_keep_freed();
+    etude_aten::cuda_init();
+}
+
 impl Command {
     /// Runs the command; the exit code tells whether too many inputs were refused.
     pub fn run(self, ui: &Ui) -> Result<ExitCode> {

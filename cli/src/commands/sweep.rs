@@ -78,7 +78,7 @@ enum End {
 
 /// A failed row does not stop the others; all experiments are read before the first one begins.
 pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
-    etude_aten::cuda_init();
+    super::begin();
     let stop = stop_on_signal()?;
     let mut rows = Vec::new();
     for config in &args.configs {

@@ -57,7 +57,7 @@ struct Heard {
 
 /// Decodes, resamples, predicts; a file that cannot be used is a line of the result.
 pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
-    etude_aten::cuda_init();
+    super::begin();
     let trained = Trained::open(&resolve(&args.runs, &args.run, &args.sets)?, &args.sets)?;
     let rate = trained.rate()?;
     let classes = trained.task()?.classes();

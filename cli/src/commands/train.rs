@@ -27,7 +27,7 @@ pub struct Args {
 
 /// Trains, or goes on, or says that there is nothing to do.
 pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
-    etude_aten::cuda_init();
+    super::begin();
     let stop = stop_on_signal()?;
     let exp = Experiment::read(&args.config, &args.sets)?;
     let path = run_path(&args.runs, &args.config, exp.run.seed);

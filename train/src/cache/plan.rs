@@ -302,7 +302,8 @@ impl<'a> Plan<'a> {
             let about = fs::read(path.join(ABOUT)).ok();
             let about = about.and_then(|text| serde_json::from_slice::<About>(&text).ok());
             // that of another split is none of them
-            let alike = |a: &About| Key { windows: self.key.windows.clone(), ..a.made_from.clone() };
+            let alike =
+                |a: &About| Key { windows: self.key.windows.clone(), ..a.made_from.clone() };
             others += usize::from(kin && about.is_some_and(|a| alike(&a) != self.key));
         }
         Ok(match others {
@@ -336,4 +337,3 @@ fn pace(begun: Instant, now: u64, done: u64, total: u64) -> Pace {
 fn garbage(e: serde_json::Error) -> Error {
     Error::Cache { text: format!("data.cache: {e}") }
 }
-

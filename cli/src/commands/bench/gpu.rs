@@ -97,7 +97,7 @@ const CASES: [Case; 2] = [
 
 /// Measures, prints, and writes `gpu.md` and `gpu.json`.
 pub fn run(args: &Args, ui: &Ui) -> Result<ExitCode> {
-    etude_aten::cuda_init();
+    crate::commands::begin();
     let device = etude_aten::device(&args.device)?;
     let machine = Machine::look(device)?;
     let dir = args.scratch.join(format!("etude-bench-gpu-{}", std::process::id()));

@@ -120,7 +120,14 @@ impl Row {
     #[cfg(feature = "torch")]
     fn seconds(what: &str, times: Vec<Duration>) -> Self {
         let Self { median, worst, best, note, .. } = Self::rate(what, 1.0, "", times);
-        Self { what: what.to_string(), median: 1.0 / median, worst: 1.0 / worst, best: 1.0 / best, unit: "s", note }
+        Self {
+            what: what.to_string(),
+            median: 1.0 / median,
+            worst: 1.0 / worst,
+            best: 1.0 / best,
+            unit: "s",
+            note,
+        }
     }
 
     fn note(mut self, note: impl Into<String>) -> Self {

@@ -34,7 +34,7 @@ const EPOCH: usize = 4;
 
 /// The median step, in a run folder that is removed afterwards.
 pub fn run(args: &Args) -> Result<Vec<Row>> {
-    etude_aten::cuda_init();
+    crate::commands::begin();
     let dir = args.scratch.join(format!("etude-bench-train-{}", std::process::id()));
     let measured = experiment(args, &dir).and_then(|exp| {
         let speed = measure(exp.clone(), args.warmup, args.steps)?;

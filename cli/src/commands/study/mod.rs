@@ -54,7 +54,7 @@ enum Kind {
 
 /// Unfolds the study, does what is missing in order, and draws what there is.
 pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
-    etude_aten::cuda_init();
+    super::begin();
     let stop = stop_on_signal()?;
     let default = match args.kind {
         Kind::Limited => "configs/limited/study.toml",
