@@ -3,10 +3,7 @@
 mod parse;
 mod shards;
 
-use crate::corpus::{
-    Beatport, Corpus, CorpusConfig, Dunya, Fma, Folder, Giantsteps, Lyra, Magnatagatune,
-    MtgJamendo, Tinysol,
-};
+use crate::corpus::{Corpus, CorpusConfig, corpora};
 use crate::error::{Error, Result};
 use crate::limited::Limited;
 use crate::policy::name;
@@ -16,79 +13,69 @@ use std::path::{Path, PathBuf};
 
 pub use shards::{Shards, rate_name};
 
-/// Everything that `etude ingest` and `etude shards` need to know. Complete on its own; every default is stated once.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// How the annotation files are laid out.
-    pub corpus: CorpusName,
-    /// Id of the data set: first part of every key and of every file name. Lower case, digits, underscores.
-    pub dataset: String,
-    /// Folder as downloaded and unpacked. Never written to.
-    pub root: PathBuf,
-    /// Folder for `manifests/` and `shards/`.
-    #[serde(default = "default_data")]
-    pub data: PathBuf,
-    /// Worker threads; 0 = one per core. Any number gives the same bytes.
-    #[serde(default)]
-    pub threads: usize,
-    /// Upper bound for audio held in memory at once, MiB; a single larger file is decoded alone.
-    #[serde(default = "default_memory_mb")]
-    pub memory_mb: u64,
-    /// Do everything again, whatever is there.
-    #[serde(default)]
-    pub force: bool,
-    /// What `etude ingest` checks and how it treats bad files.
-    #[serde(default)]
-    pub ingest: Ingest,
-    /// What `etude shards` writes.
-    #[serde(default)]
-    pub shards: Shards,
-    /// Subsets for limited-data studies.
-    pub limited: Option<Limited>,
-    /// Options of `corpus = "magnatagatune"`.
-    pub magnatagatune: Option<Magnatagatune>,
-    /// Options of `corpus = "mtg_jamendo"`.
-    pub mtg_jamendo: Option<MtgJamendo>,
-    /// Options of `corpus = "dunya"`.
-    pub dunya: Option<Dunya>,
-    /// Options of `corpus = "fma"`.
-    pub fma: Option<Fma>,
-    /// Options of `corpus = "lyra"`.
-    pub lyra: Option<Lyra>,
-    /// Options of `corpus = "tinysol"`.
-    pub tinysol: Option<Tinysol>,
-    /// Options of `corpus = "beatport"`.
-    pub beatport: Option<Beatport>,
-    /// Options of `corpus = "giantsteps"`.
-    pub giantsteps: Option<Giantsteps>,
-    /// Options of `corpus = "folder"`.
-    pub folder: Option<Folder>,
+/// The config that is given, with one section per corpus behind the sections that all corpora share.
+macro_rules! with_corpora {
+    ({ $(#[$about:meta])* pub struct Config { $($shared:tt)* } }
+     $($file:ident: $Corpus:ident $(, $also:ident)* => $layout:literal;)+) => {
+        $(#[$about])*
+        pub struct Config {
+            $($shared)*
+            $(#[doc = concat!("Options of `corpus = \"", stringify!($file), "\"`.")]
+            pub $file: Option<crate::corpus::$Corpus>,)+
+        }
+
+        /// Published layouts.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum CorpusName {
+            $(#[doc = $layout]
+            $Corpus,)+
+        }
+
+        impl Config {
+            /// The corpus with its options.
+            pub fn corpus(&self) -> Box<dyn Corpus> {
+                match self.corpus {
+                    $(CorpusName::$Corpus => Box::new(self.$file.clone().unwrap_or_default()),)+
+                }
+            }
+        }
+    };
 }
 
-/// Published layouts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CorpusName {
-    /// `annotations_final.csv` and `clip_info_final.csv`.
-    Magnatagatune,
-    /// Split files `autotagging_*-{train,validation,test}.tsv`.
-    MtgJamendo,
-    /// Lists of recordings and what the Dunya server says of each: Turkish makam, Hindustani, Carnatic.
-    Dunya,
-    /// `tracks.csv` and `genres.csv`, `checksums` beside the audio.
-    Fma,
-    /// `training.tsv` and `test.tsv`, mel spectrograms for audio.
-    Lyra,
-    /// `TinySOL_metadata.csv`: single notes.
-    Tinysol,
-    /// One text file with a key per track.
-    Beatport,
-    /// Two repositories with keys: one to test, one to train on.
-    Giantsteps,
-    /// Any folder of audio with a table of tags.
-    Folder,
-}
+corpora!(with_corpora {
+    /// Everything that `etude ingest` and `etude shards` need to know. Complete on its own; every default is stated once.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct Config {
+        /// How the annotation files are laid out.
+        pub corpus: CorpusName,
+        /// Id of the data set: first part of every key and of every file name. Lower case, digits, underscores.
+        pub dataset: String,
+        /// Folder as downloaded and unpacked. Never written to.
+        pub root: PathBuf,
+        /// Folder for `manifests/` and `shards/`.
+        #[serde(default = "default_data")]
+        pub data: PathBuf,
+        /// Worker threads; 0 = one per core. Any number gives the same bytes.
+        #[serde(default)]
+        pub threads: usize,
+        /// Upper bound for audio held in memory at once, MiB; a single larger file is decoded alone.
+        #[serde(default = "default_memory_mb")]
+        pub memory_mb: u64,
+        /// Do everything again, whatever is there.
+        #[serde(default)]
+        pub force: bool,
+        /// What `etude ingest` checks and how it treats bad files.
+        #[serde(default)]
+        pub ingest: Ingest,
+        /// What `etude shards` writes.
+        #[serde(default)]
+        pub shards: Shards,
+        /// Subsets for limited-data studies.
+        pub limited: Option<Limited>,
+    }
+});
 
 /// Section `[ingest]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -177,21 +164,6 @@ impl Config {
         };
         config.check().map_err(|text| refused(path.display().to_string(), &text))?;
         Ok(config)
-    }
-
-    /// The corpus with its options.
-    pub fn corpus(&self) -> Box<dyn Corpus> {
-        match self.corpus {
-            CorpusName::Magnatagatune => boxed(&self.magnatagatune),
-            CorpusName::MtgJamendo => boxed(&self.mtg_jamendo),
-            CorpusName::Dunya => boxed(&self.dunya),
-            CorpusName::Fma => boxed(&self.fma),
-            CorpusName::Lyra => boxed(&self.lyra),
-            CorpusName::Tinysol => boxed(&self.tinysol),
-            CorpusName::Beatport => boxed(&self.beatport),
-            CorpusName::Giantsteps => boxed(&self.giantsteps),
-            CorpusName::Folder => boxed(&self.folder),
-        }
     }
 
     /// Name and place of the corpus.
@@ -284,10 +256,6 @@ impl Config {
     }
 }
 
-fn boxed<C: Corpus + Clone + Default + 'static>(options: &Option<C>) -> Box<dyn Corpus> {
-    Box::new(options.clone().unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
@@ -338,6 +306,31 @@ mod tests {
         assert!(text.starts_with("--set ingest.bad=skp: unknown variant `skp`"), "{text}");
         assert!(text.ends_with("did you mean `skip`?"), "{text}");
         assert!(error("corpus = \n", &[]).contains(":1: "));
+    }
+
+    macro_rules! names {
+        ({} $($file:ident: $Corpus:ident $(, $also:ident)* => $layout:literal;)+) => {
+            [$((stringify!($file), CorpusName::$Corpus)),+]
+        };
+    }
+
+    #[test]
+    fn every_corpus_and_its_section_are_called_as_its_file_and_a_wrong_one_lists_them() {
+        for (file, corpus) in corpora!(names {}) {
+            let text = SMALL.replace("magnatagatune", file) + &format!("[{file}]\n");
+            let cfg = read(&text, &[]).unwrap();
+            assert_eq!((cfg.corpus, cfg.options().is_object()), (corpus, true), "{file}");
+            let unknown = error(&text, &["corpus=mtt"]);
+            assert!(unknown.contains(&format!("`{file}`")), "{unknown}");
+        }
+        let text = error(&SMALL.replace("magnatagatune", "dunia"), &[]);
+        assert!(text.contains(":1: unknown variant `dunia`, expected one of `mag"), "{text}");
+        assert!(text.ends_with("did you mean `dunya`?"), "{text}");
+        let text = error(&(SMALL.to_owned() + "[dunia]\n"), &[]);
+        assert!(text.contains(":6: unknown field `dunia`"), "{text}");
+        assert!(text.ends_with("did you mean `dunya`?"), "{text}");
+        let text = error(&(SMALL.to_owned() + "[magnatagatune]\nclases = 3\n"), &[]);
+        assert!(text.contains(":7: unknown field `clases`"), "{text}");
     }
 
     #[test]

@@ -48,10 +48,6 @@ impl Default for Beatport {
 }
 
 impl Corpus for Beatport {
-    fn name(&self) -> &'static str {
-        "beatport"
-    }
-
     fn files(&self, cfg: &CorpusConfig) -> Result<Vec<PathBuf>> {
         let mut files = vec![cfg.root.join(&self.keys)];
         let meta = cfg.root.join(&self.meta);

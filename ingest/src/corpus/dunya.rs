@@ -7,11 +7,9 @@
 //! View `<dataset>`: the most frequent labels of the train split, ties in alphabetical order. Labels are in Unicode's
 //! composed form (NFC), each once; nulls are left out.
 
-use super::{
-    Corpus, CorpusConfig, Durations, fill_labels, filled, numpy, sorted, sources, top, view,
-};
+use super::{Corpus, CorpusConfig, Durations, fill_labels, filled, numpy, sorted, top};
 use crate::error::{Error, Result};
-use etude_manifests::{Split, Track, View, Vocab};
+use etude_manifests::{Split, Track, Vocab};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -98,10 +96,6 @@ impl Default for Dunya {
 }
 
 impl Corpus for Dunya {
-    fn name(&self) -> &'static str {
-        "dunya"
-    }
-
     fn files(&self, cfg: &CorpusConfig) -> Result<Vec<PathBuf>> {
         let mut files = self.lists(cfg).to_vec();
         files.push(cfg.root.join(&self.recordings));
@@ -117,18 +111,8 @@ impl Corpus for Dunya {
         sorted(tracks, &cfg.root.join(&self.lists))
     }
 
-    fn views(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<View>> {
-        let sources = sources(&self.files(cfg)?)?;
-        let vocab = self.vocab(cfg, tracks);
-        Ok(vec![view(cfg, &cfg.dataset, &cfg.dataset, false, &vocab, tracks, &sources)])
-    }
-
     fn vocabs(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<Vocab>> {
         Ok(vec![self.vocab(cfg, tracks)])
-    }
-
-    fn scheme(&self, cfg: &CorpusConfig) -> String {
-        cfg.dataset.clone()
     }
 
     fn durations(&self, cfg: &CorpusConfig) -> Result<Durations> {

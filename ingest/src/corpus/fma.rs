@@ -72,10 +72,6 @@ impl Default for Fma {
 }
 
 impl Corpus for Fma {
-    fn name(&self) -> &'static str {
-        "fma"
-    }
-
     fn files(&self, cfg: &CorpusConfig) -> Result<Vec<PathBuf>> {
         let metadata = cfg.root.join(&self.metadata);
         let mut files = vec![metadata.join("tracks.csv"), metadata.join("genres.csv")];

@@ -5,12 +5,10 @@
 //! one part. The view has the name of the data set.
 
 use super::sheet::{Line, Sheet};
-use super::{
-    Corpus, CorpusConfig, filled, index, labels, name_id, sorted, sources, split_name, view,
-};
+use super::{Corpus, CorpusConfig, fill_labels, filled, name_id, sorted, split_name};
 use crate::error::Result;
 use etude_manifests::split::{Shares, grouped};
-use etude_manifests::{Track, View, Vocab};
+use etude_manifests::{Track, Vocab};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -66,10 +64,6 @@ impl Default for Folder {
 }
 
 impl Corpus for Folder {
-    fn name(&self) -> &'static str {
-        "folder"
-    }
-
     fn files(&self, cfg: &CorpusConfig) -> Result<Vec<PathBuf>> {
         Ok(vec![cfg.root.join(&self.table)])
     }
@@ -83,26 +77,12 @@ impl Corpus for Folder {
             self.divide(cfg, &mut tracks)?;
         }
         let vocab = self.vocab(cfg, &tracks);
-        let index = index(&vocab);
-        for track in &mut tracks {
-            let labels = track.tags.as_ref().map(|tags| labels(tags, &index));
-            track.labels.insert(vocab.id.clone(), labels);
-        }
+        fill_labels(&mut tracks, &vocab);
         sorted(tracks, &cfg.root.join(&self.table))
-    }
-
-    fn views(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<View>> {
-        let sources = sources(&self.files(cfg)?)?;
-        let vocab = self.vocab(cfg, tracks);
-        Ok(vec![view(cfg, &cfg.dataset, &cfg.dataset, false, &vocab, tracks, &sources)])
     }
 
     fn vocabs(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<Vocab>> {
         Ok(vec![self.vocab(cfg, tracks)])
-    }
-
-    fn scheme(&self, cfg: &CorpusConfig) -> String {
-        cfg.dataset.clone()
     }
 
     fn artist_disjoint(&self) -> bool {

@@ -37,10 +37,6 @@ impl Default for Giantsteps {
 }
 
 impl Corpus for Giantsteps {
-    fn name(&self) -> &'static str {
-        "giantsteps"
-    }
-
     fn files(&self, cfg: &CorpusConfig) -> Result<Vec<PathBuf>> {
         let train = cfg.root.join(&self.train).join("annotations");
         let test = cfg.root.join(&self.test);

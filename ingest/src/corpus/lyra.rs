@@ -8,11 +8,9 @@
 //! `training.tsv` is the validation split, drawn as published (pxaris/ccml): numpy's shuffle of the rows, seed 10.
 
 use super::table::{Form, Table};
-use super::{
-    Corpus, CorpusConfig, Durations, fill_labels, filled, numpy, sorted, sources, top, view,
-};
+use super::{Corpus, CorpusConfig, Durations, fill_labels, filled, numpy, sorted, top};
 use crate::error::Result;
-use etude_manifests::{Split, Track, View, Vocab};
+use etude_manifests::{Split, Track, Vocab};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -46,10 +44,6 @@ impl Default for Lyra {
 }
 
 impl Corpus for Lyra {
-    fn name(&self) -> &'static str {
-        "lyra"
-    }
-
     fn files(&self, cfg: &CorpusConfig) -> Result<Vec<PathBuf>> {
         let folder = cfg.root.join(&self.metadata);
         Ok(vec![folder.join("training.tsv"), folder.join("test.tsv")])
@@ -62,18 +56,8 @@ impl Corpus for Lyra {
         sorted(tracks, &cfg.root.join(&self.metadata))
     }
 
-    fn views(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<View>> {
-        let sources = sources(&self.files(cfg)?)?;
-        let vocab = self.vocab(cfg, tracks);
-        Ok(vec![view(cfg, &cfg.dataset, &cfg.dataset, false, &vocab, tracks, &sources)])
-    }
-
     fn vocabs(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<Vocab>> {
         Ok(vec![self.vocab(cfg, tracks)])
-    }
-
-    fn scheme(&self, cfg: &CorpusConfig) -> String {
-        cfg.dataset.clone()
     }
 
     fn durations(&self, cfg: &CorpusConfig) -> Result<Durations> {

@@ -88,10 +88,6 @@ pub struct Magnatagatune {
 }
 
 impl Corpus for Magnatagatune {
-    fn name(&self) -> &'static str {
-        "magnatagatune"
-    }
-
     fn files(&self, cfg: &CorpusConfig) -> Result<Vec<PathBuf>> {
         Ok(vec![annotations(cfg), clip_info(cfg)])
     }
@@ -131,10 +127,6 @@ impl Corpus for Magnatagatune {
     fn vocabs(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<Vocab>> {
         let tags = read_tags(cfg)?;
         Ok(vec![top(cfg, &tags, tracks), all(cfg, tags)])
-    }
-
-    fn scheme(&self, cfg: &CorpusConfig) -> String {
-        cfg.dataset.clone()
     }
 
     fn durations(&self, cfg: &CorpusConfig) -> Result<Durations> {

@@ -1,27 +1,8 @@
 //! Corpora: from annotation files as published to tracks and views. A corpus opens no audio.
 
-mod beatport;
-mod dunya;
-mod fma;
-mod folder;
-mod giantsteps;
-mod lyra;
-mod magnatagatune;
-mod mtg_jamendo;
 mod numpy;
 mod sheet;
 mod table;
-mod tinysol;
-
-pub use beatport::Beatport;
-pub use dunya::{Dunya, Tradition};
-pub use fma::{Fma, FmaSubset};
-pub use folder::Folder;
-pub use giantsteps::Giantsteps;
-pub use lyra::Lyra;
-pub use magnatagatune::Magnatagatune;
-pub use mtg_jamendo::{MtgJamendo, Quality, Subset};
-pub use tinysol::Tinysol;
 
 use crate::error::{Error, Result};
 use etude_manifests::{Example, Source, Split, Status, Target, Track, View, Vocab};
@@ -30,6 +11,34 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// The corpora: file, options, other public types of the file, and the layout in words. A new corpus is its file and its
+/// line here. Of the line come the module, the value of `corpus` in a config and the section with its options, both with
+/// the file's name ([`crate::Config`]). `corpora!(then {…})` calls `then!` with `{…}` and the list.
+macro_rules! corpora {
+    ($then:ident $given:tt) => {
+        $then! { $given
+            magnatagatune: Magnatagatune => "`annotations_final.csv` and `clip_info_final.csv`.";
+            mtg_jamendo: MtgJamendo, Quality, Subset => "Split files `autotagging_*-{train,validation,test}.tsv`.";
+            dunya: Dunya, Tradition => "Lists of recordings of Dunya and what its server says of each: makam, Hindustani, Carnatic.";
+            fma: Fma, FmaSubset => "`tracks.csv` and `genres.csv`, `checksums` beside the audio.";
+            lyra: Lyra => "`training.tsv` and `test.tsv`, mel spectrograms for audio.";
+            tinysol: Tinysol => "`TinySOL_metadata.csv`: single notes.";
+            beatport: Beatport => "One text file with a key per track.";
+            giantsteps: Giantsteps => "Two repositories with keys: one to test, one to train on.";
+            folder: Folder => "Any folder of audio with a table of tags.";
+        }
+    };
+}
+pub(crate) use corpora;
+
+macro_rules! modules {
+    ({} $($file:ident: $Corpus:ident $(, $also:ident)* => $layout:literal;)+) => {
+        $(mod $file;
+        pub use $file::{$Corpus $(, $also)*};)+
+    };
+}
+corpora!(modules {});
 
 /// Where a corpus is and what it is called here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,23 +51,27 @@ pub struct CorpusConfig {
 
 /// One published corpus, or one layout that several data sets share.
 pub trait Corpus: Sync {
-    /// As in the config key `corpus`.
-    fn name(&self) -> &'static str;
-
     /// The annotation files that are read, in a fixed order.
     fn files(&self, cfg: &CorpusConfig) -> Result<Vec<PathBuf>>;
 
     /// Every annotated track, sorted by key, with tags, labels and splits, without facts about its audio.
     fn tracks(&self, cfg: &CorpusConfig) -> Result<Vec<Track>>;
 
-    /// The views. Tracks whose status says that they cannot be used are left out.
-    fn views(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<View>>;
-
     /// The vocabularies behind [`Track::labels`].
     fn vocabs(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<Vocab>>;
 
+    /// The views. Tracks whose status says that they cannot be used are left out. Where nothing else is said: all
+    /// annotated tracks with the one vocabulary, under the name of the data set.
+    fn views(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<View>> {
+        let (name, scheme, sources) = (&cfg.dataset, self.scheme(cfg), sources(&self.files(cfg)?)?);
+        let of = |vocab: &Vocab| view(cfg, name, &scheme, false, vocab, tracks, &sources);
+        Ok(self.vocabs(cfg, tracks)?.iter().map(of).collect())
+    }
+
     /// The splits that shards carry as their default: a key of [`Track::splits`].
-    fn scheme(&self, cfg: &CorpusConfig) -> String;
+    fn scheme(&self, cfg: &CorpusConfig) -> String {
+        cfg.dataset.clone()
+    }
 
     /// Durations as published.
     fn durations(&self, _cfg: &CorpusConfig) -> Result<Durations> {

@@ -78,10 +78,6 @@ impl Default for MtgJamendo {
 }
 
 impl Corpus for MtgJamendo {
-    fn name(&self) -> &'static str {
-        "mtg_jamendo"
-    }
-
     fn files(&self, cfg: &CorpusConfig) -> Result<Vec<PathBuf>> {
         let mut files: Vec<PathBuf> = self.lists().map(|list| list.path(self, cfg)).collect();
         files.extend(self.subsets.iter().filter_map(|s| self.class_list(cfg, *s)));

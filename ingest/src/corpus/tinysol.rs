@@ -41,10 +41,6 @@ impl Default for Tinysol {
 }
 
 impl Corpus for Tinysol {
-    fn name(&self) -> &'static str {
-        "tinysol"
-    }
-
     fn files(&self, cfg: &CorpusConfig) -> Result<Vec<PathBuf>> {
         Ok(vec![cfg.root.join(&self.table)])
     }
@@ -107,10 +103,6 @@ impl Corpus for Tinysol {
 
     fn vocabs(&self, cfg: &CorpusConfig, tracks: &[Track]) -> Result<Vec<Vocab>> {
         Ok(vocabs(cfg, tracks))
-    }
-
-    fn scheme(&self, cfg: &CorpusConfig) -> String {
-        cfg.dataset.clone()
     }
 
     fn artist_disjoint(&self) -> bool {
