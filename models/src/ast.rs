@@ -8,26 +8,25 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::backbone::{Backbone, Layer, Spec};
+use crate::backbone::{Backbone, Layer, Settings, Spec};
 use crate::error::{At, Error, Result};
 use crate::nn::{
-    Conv2d, Front, Init, LayerNorm, MelSpec, Scope, Source, Start, VitBlock, VitSizes, check_size,
-    front_end,
+    Conv2d, Front, Init, LayerNorm, MelSpec, Scope, Source, Stack, Start, VitBlock, VitSizes,
+    check_size, front_end,
 };
 use crate::peft::{Linear, Role, Site, Term};
-use crate::weights::NameMap;
+use crate::weights::{NameMap, WeightFile};
 
 mod published;
 mod standard;
 
-pub(crate) use published::adopt;
 pub use published::{adapt_positions, mono_kernel};
 pub use standard::FrameStats;
 
 /// Name in a configuration.
 pub(crate) const NAME: &str = "ast";
 /// The published classifier; there is no dropout before it. The layer norm below it belongs to the network.
-pub(crate) const HEAD: (&str, f64) = ("mlp_head.1", 0.0);
+const HEAD: (&str, f64) = ("mlp_head.1", 0.0);
 /// Bands of the mel front end.
 const BANDS: i64 = 128;
 /// Side of a patch, and from one to the next.
@@ -195,7 +194,7 @@ pub struct Ast {
     dist_token: Tensor,
     pos_embed: Tensor,
     patch_embed: Conv2d,
-    blocks: Vec<VitBlock>,
+    blocks: Stack<VitBlock>,
     norm: LayerNorm,
     head_norm: LayerNorm,
 }
@@ -241,7 +240,7 @@ impl Ast {
             dist_token: token("dist_token", 1)?,
             pos_embed: token("pos_embed", 2 + rows * columns)?,
             patch_embed: Conv2d::new(&proj, Role::Front, (1, dim), PATCH, STRIDE, 0)?,
-            blocks: blocks.collect::<Result<_>>()?,
+            blocks: Stack::new(blocks.collect::<Result<_>>()?),
             norm: LayerNorm::new(&(&v / "norm"), Role::Other, dim)?.with_eps(EPS),
             head_norm: LayerNorm::new(&(vs / "mlp_head" / 0), Role::Other, dim)?,
         })
@@ -296,7 +295,7 @@ impl Ast {
 
     /// The blocks, first to last.
     pub fn blocks(&self) -> &[VitBlock] {
-        &self.blocks
+        self.blocks.layers()
     }
 
     /// behind the blocks `[B, 2 + L, D]` -> the embedding, mean of the first two tokens behind the norm `[B, D]`
@@ -310,13 +309,12 @@ impl Ast {
     }
 
     fn run(&self, x: &Tensor, layer: usize, train: bool) -> Result<Tensor> {
-        let mut x = self.tokens(&self.patch_tokens(&self.image(x)?)?)?; // [B, 2 + L, D]
-        for block in self.blocks.iter().take(layer) {
-            x = block.forward(&x, train)?;
-        }
+        let x = self.tokens(&self.patch_tokens(&self.image(x)?)?)?; // [B, 2 + L, D]
+        let all = self.blocks().len();
+        let x = self.blocks.forward(&x, 0..layer.min(all), (), train, || Ok(false))?;
         let x = match layer {
-            n if n < self.blocks.len() => first_two(&x.f_narrow(1, 0, 2)?)?,
-            n if n == self.blocks.len() => self.embed(&x)?,
+            n if n < all => first_two(&x.f_narrow(1, 0, 2)?)?,
+            n if n == all => self.embed(&x)?,
             _ => self.head_norm(&self.embed(&x)?)?,
         }; // [B, D]
         Ok(x.f_unsqueeze(1)?) // [B, 1, D]
@@ -335,32 +333,59 @@ impl Backbone for Ast {
             input: self.front.input(),
             dim: self.cfg.dim,
             frame_rate: None,
-            layers: self.blocks.len() + 1,
-            embedding: self.blocks.len(),
+            layers: self.blocks().len() + 1,
+            embedding: self.blocks().len(),
             window: Some(self.cfg.window()),
         }
     }
 
     fn hidden(&self, x: &Tensor, layer: Layer, train: bool) -> Result<Tensor> {
-        let layer = layer.number(self.blocks.len() + 1)?;
+        let layer = layer.number(self.blocks().len() + 1)?;
         self.run(x, layer, train).at(|| format!("{NAME}, input {:?}", x.size()))
     }
 
     fn linears(&self) -> Vec<&Linear> {
-        self.blocks.iter().flat_map(VitBlock::linears).collect()
+        self.blocks().iter().flat_map(VitBlock::linears).collect()
+    }
+
+    fn checkpoint(&self, on: bool) -> Result<()> {
+        self.blocks.checkpoint(on);
+        Ok(())
+    }
+
+    fn backward(&self) -> Result<()> {
+        self.blocks.backward()
     }
 }
 
-/// Blocks above the depth built are left out, and so are the image classifiers where they are not wanted, and a front
-/// end that is not this network's.
-pub(crate) fn names(cfg: &Config) -> NameMap {
-    let names = NameMap::new().skip_from("v.blocks.", cfg.layers);
-    let names = match cfg.preset {
-        Preset::Limited => names,
-        _ => names.skip("melspec."),
-    };
-    match cfg.image_classes {
-        0 => names.skip("v.head"),
-        _ => names,
+impl Settings for Config {
+    fn build(&self, vs: &Scope) -> Result<Box<dyn Backbone>> {
+        Ok(Box::new(Ast::new(vs, self)?))
+    }
+
+    fn last_layer(&self) -> Option<usize> {
+        Some(self.layers + 1)
+    }
+
+    /// Blocks above the depth built are left out, and so are the image classifiers where they are not wanted, and a front
+    /// end that is not this network's.
+    fn names(&self) -> NameMap {
+        let names = NameMap::new().skip_from("v.blocks.", self.layers);
+        let names = match self.preset {
+            Preset::Limited => names,
+            _ => names.skip("melspec."),
+        };
+        match self.image_classes {
+            0 => names.skip("v.head"),
+            _ => names,
+        }
+    }
+
+    fn published_head(&self) -> Option<(&'static str, f64)> {
+        Some(HEAD)
+    }
+
+    fn adopt(&self, file: &WeightFile) -> Result<Option<Vec<(String, Tensor)>>> {
+        published::adopt(file, self).map(Some)
     }
 }

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::error::{Error, Result};
 use crate::nn::Scope;
 use crate::peft::Linear;
 use crate::weights::{NameMap, WeightFile};
-use crate::{ast, identity, mert, musicfm, musicnn, samplecnn, tmae, vggish};
+use crate::{BackboneConfig, musicfm, tmae};
 
 /// What a backbone takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -125,7 +124,7 @@ pub trait Backbone: Send {
         }
         Err(Error::Setting {
             key: "trainer.checkpoint".to_owned(),
-            expected: "a backbone with encoder layers, such as musicfm or mert".to_owned(),
+            expected: "a backbone with encoder layers: musicfm, mert, ast or tmae".to_owned(),
             got: self.spec().name.to_owned(),
         })
     }
@@ -150,29 +149,87 @@ pub trait Backbone: Send {
     }
 }
 
-/// The backbones by the name a configuration gives them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "snake_case")]
-pub enum BackboneConfig {
-    /// The short-chunk CNN called VGGish.
-    Vggish(vggish::Config),
-    /// MusiCNN in its two published forms.
-    Musicnn(musicnn::Config),
-    /// AST, a transformer on patches of a mel image.
-    Ast(ast::Config),
-    /// TMAE, a masked autoencoder on mel frames.
-    Tmae(tmae::Config),
-    /// SampleCNN, the encoder of CLMR.
-    #[serde(rename = "samplecnn")]
-    SampleCnn(samplecnn::Config),
-    /// MusicFM at 25 Hz.
-    #[serde(rename = "musicfm")]
-    MusicFm(musicfm::Config),
-    /// MERT with 95 or 330 million parameters.
-    Mert(mert::Config),
-    /// Stored embeddings as they are.
-    Identity(identity::Config),
+/// What the file of a backbone says of it before it is built: implemented by its settings.
+pub(crate) trait Settings {
+    /// Builds the network; variables are created at `vs`, under the published names.
+    ///
+    /// # Errors
+    /// For settings outside their range.
+    fn build(&self, vs: &Scope) -> Result<Box<dyn Backbone>>;
+
+    /// Number of the last hidden state; `None` for a network without encoder layers.
+    fn last_layer(&self) -> Option<usize> {
+        None
+    }
+
+    /// From the names of a published file to ours, leaving out what these settings have no place for.
+    fn names(&self) -> NameMap {
+        NameMap::new()
+    }
+
+    /// Name and dropout of the single layer with which the published model classifies; `None` when it has none.
+    fn published_head(&self) -> Option<(&'static str, f64)> {
+        None
+    }
+
+    /// The tensors of a published file that is not laid out like the network, under names that [`Settings::names`]
+    /// takes; `None` where names alone are enough.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds another network.
+    fn adopt(&self, _file: &WeightFile) -> Result<Option<Vec<(String, Tensor)>>> {
+        Ok(None)
+    }
+
+    /// Takes what is stored beside a weight file.
+    ///
+    /// # Errors
+    /// When such a file is there and cannot be read.
+    fn beside(&mut self, _weights: &Path) -> Result<()> {
+        Ok(())
+    }
 }
+
+/// The list of backbones, in the root of the crate, whose modules they are: module, variant, what it is. A backbone is
+/// called as its module, and its settings are the module's `Config`.
+macro_rules! backbones {
+    ($($file:ident: $Backbone:ident => $about:literal;)+) => {
+        $(pub mod $file;)+
+
+        /// The backbones by the name a configuration gives them.
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(tag = "name", rename_all = "lowercase")]
+        pub enum BackboneConfig {
+            $(#[doc = $about]
+            $Backbone($file::Config),)+
+        }
+
+        impl BackboneConfig {
+            /// Names in a configuration.
+            pub const NAMES: &[&str] = &[$(stringify!($file)),+];
+
+            /// The name in a configuration.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(BackboneConfig::$Backbone(_) => stringify!($file),)+
+                }
+            }
+
+            fn settings(&self) -> &dyn backbone::Settings {
+                match self {
+                    $(BackboneConfig::$Backbone(cfg) => cfg,)+
+                }
+            }
+
+            fn settings_mut(&mut self) -> &mut dyn backbone::Settings {
+                match self {
+                    $(BackboneConfig::$Backbone(cfg) => cfg,)+
+                }
+            }
+        }
+    };
+}
+pub(crate) use backbones;
 
 impl BackboneConfig {
     /// Builds the network; variables are created at `vs`, under the published names.
@@ -180,53 +237,18 @@ impl BackboneConfig {
     /// # Errors
     /// For settings outside their range.
     pub fn build(&self, vs: &Scope) -> Result<Box<dyn Backbone>> {
-        Ok(match self {
-            BackboneConfig::Vggish(cfg) => Box::new(vggish::Vggish::new(vs, cfg)?),
-            BackboneConfig::Musicnn(cfg) => Box::new(musicnn::Musicnn::new(vs, cfg)?),
-            BackboneConfig::Ast(cfg) => Box::new(ast::Ast::new(vs, cfg)?),
-            BackboneConfig::Tmae(cfg) => Box::new(tmae::Tmae::new(vs, cfg)?),
-            BackboneConfig::SampleCnn(cfg) => Box::new(samplecnn::SampleCnn::new(vs, cfg)?),
-            BackboneConfig::MusicFm(cfg) => Box::new(musicfm::MusicFm::new(vs, cfg)?),
-            BackboneConfig::Mert(cfg) => Box::new(mert::Mert::new(vs, cfg)?),
-            BackboneConfig::Identity(cfg) => Box::new(identity::Identity::new(cfg)?),
-        })
+        self.settings().build(vs)
     }
 
-    /// The name in a configuration.
-    pub fn name(&self) -> &'static str {
-        match self {
-            BackboneConfig::Vggish(_) => vggish::NAME,
-            BackboneConfig::Musicnn(_) => musicnn::NAME,
-            BackboneConfig::Ast(_) => ast::NAME,
-            BackboneConfig::Tmae(_) => tmae::NAME,
-            BackboneConfig::SampleCnn(_) => samplecnn::NAME,
-            BackboneConfig::MusicFm(_) => musicfm::NAME,
-            BackboneConfig::Mert(_) => mert::NAME,
-            BackboneConfig::Identity(_) => identity::NAME,
-        }
-    }
-
-    /// Encoder layers; `None` for a network that has none.
-    pub fn layers(&self) -> Option<usize> {
-        match self {
-            BackboneConfig::MusicFm(cfg) => Some(cfg.layers),
-            BackboneConfig::Mert(cfg) => Some(cfg.layers),
-            _ => None,
-        }
+    /// Number of the last hidden state; `None` for a network without encoder layers.
+    pub fn last_layer(&self) -> Option<usize> {
+        self.settings().last_layer()
     }
 
     /// From the names of a published file to ours, leaving out what this configuration has no place for. The file's
     /// head, which belongs to the file's own task, is left out unless asked for.
     pub fn names(&self, with_head: bool) -> NameMap {
-        let names = match self {
-            BackboneConfig::Vggish(_) | BackboneConfig::Identity(_) => NameMap::new(),
-            BackboneConfig::Musicnn(cfg) => musicnn::names(cfg),
-            BackboneConfig::Ast(cfg) => ast::names(cfg),
-            BackboneConfig::Tmae(cfg) => tmae::names(cfg),
-            BackboneConfig::SampleCnn(_) => samplecnn::names(),
-            BackboneConfig::MusicFm(cfg) => musicfm::names(cfg),
-            BackboneConfig::Mert(cfg) => mert::names(cfg),
-        };
+        let names = self.settings().names();
         let names = match self.published_head() {
             Some((head, _)) => names.rename(&format!("{head}."), &format!("head.{head}.")),
             None => names,
@@ -236,16 +258,7 @@ impl BackboneConfig {
 
     /// Name and dropout of the single layer with which the published model classifies; `None` when it has none.
     pub fn published_head(&self) -> Option<(&'static str, f64)> {
-        match self {
-            BackboneConfig::Vggish(_) => Some(vggish::HEAD),
-            BackboneConfig::Musicnn(cfg) => Some(cfg.head()),
-            BackboneConfig::SampleCnn(_) => Some(samplecnn::HEAD),
-            BackboneConfig::Ast(_) => Some(ast::HEAD),
-            BackboneConfig::Tmae(_)
-            | BackboneConfig::MusicFm(_)
-            | BackboneConfig::Mert(_)
-            | BackboneConfig::Identity(_) => None,
-        }
+        self.settings().published_head()
     }
 
     /// The tensors of a published file that is not laid out like the network, under names that [`Self::names`] takes;
@@ -254,24 +267,29 @@ impl BackboneConfig {
     /// # Errors
     /// When the file cannot be read, or holds another network.
     pub(crate) fn adopt(&self, file: &WeightFile) -> Result<Option<Vec<(String, Tensor)>>> {
-        match self {
-            BackboneConfig::SampleCnn(_) => samplecnn::adopt(file).map(Some),
-            BackboneConfig::Ast(cfg) => ast::adopt(file, cfg).map(Some),
-            _ => Ok(None),
-        }
+        self.settings().adopt(file)
     }
 
-    /// The same with what is stored beside a weight file: MusicFM's `stats.json`.
+    /// The same with what is stored beside a weight file, such as MusicFM's `stats.json`.
     ///
     /// # Errors
     /// When such a file is there and cannot be read.
     pub(crate) fn beside(&self, weights: &Path) -> Result<Self> {
-        let BackboneConfig::MusicFm(cfg) = self else { return Ok(self.clone()) };
-        let path = weights.with_file_name("stats.json");
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(BackboneConfig::MusicFm(cfg.with_stats(&text)?)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(self.clone()),
-            Err(e) => Err(Error::File { path, why: e.to_string() }),
-        }
+        let mut own = self.clone();
+        own.settings_mut().beside(weights)?;
+        Ok(own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backbone_is_called_as_its_file_and_a_wrong_name_lists_the_right_ones() {
+        let wrong = serde_json::json!({ "name": "muscifm" });
+        let text = serde_json::from_value::<BackboneConfig>(wrong).unwrap_err().to_string();
+        let names = BackboneConfig::NAMES.join("`, `");
+        assert_eq!(text, format!("unknown variant `muscifm`, expected one of `{names}`"));
     }
 }

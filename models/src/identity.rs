@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::backbone::{Backbone, Input, Layer, Spec};
+use crate::backbone::{Backbone, Input, Layer, Settings, Spec};
 use crate::error::{Error, Result};
-use crate::nn::check_size;
+use crate::nn::{Scope, check_size};
 use crate::peft::Linear;
 
 /// Name in a configuration.
@@ -33,6 +33,12 @@ impl Identity {
     pub fn new(cfg: &Config) -> Result<Self> {
         check_size("backbone.dim", cfg.dim)?;
         Ok(Self { dim: cfg.dim })
+    }
+}
+
+impl Settings for Config {
+    fn build(&self, _vs: &Scope) -> Result<Box<dyn Backbone>> {
+        Ok(Box::new(Identity::new(self)?))
     }
 }
 

@@ -5,28 +5,32 @@
 //! the published checkpoints; the head's are below `head.`.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
-pub mod ast;
 mod backbone;
 pub mod conformer;
 mod error;
 mod heads;
-pub mod identity;
 pub mod masked;
-pub mod mert;
 mod model;
-pub mod musicfm;
-pub mod musicnn;
 pub mod nn;
 pub mod peft;
 mod precision;
 mod pretrained;
 pub mod quantizer;
-pub mod samplecnn;
-pub mod tmae;
-pub mod vggish;
 pub mod weights;
 
-pub use backbone::{Backbone, BackboneConfig, Input, Layer, Spec};
+// A new backbone is its file and its line here.
+backbone::backbones! {
+    vggish: Vggish => "The short-chunk CNN called VGGish.";
+    musicnn: Musicnn => "MusiCNN in its published forms.";
+    ast: Ast => "AST, a transformer on patches of a mel image.";
+    tmae: Tmae => "TMAE, a masked autoencoder on mel frames.";
+    samplecnn: SampleCnn => "SampleCNN, the encoder of CLMR.";
+    musicfm: MusicFm => "MusicFM at 25 Hz.";
+    mert: Mert => "MERT with 95 or 330 million parameters.";
+    identity: Identity => "Stored embeddings as they are.";
+}
+
+pub use backbone::{Backbone, Input, Layer, Spec};
 pub use error::{Error, Result};
 pub use heads::{
     Depth, Head, HeadConfig, Linear as LinearHead, Mlp as MlpHead, NoHead, ProbeHead,

@@ -5,7 +5,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::backbone::{Backbone, Input, Layer, Spec};
+use crate::backbone::{Backbone, Input, Layer, Settings, Spec};
 use crate::error::{At, Result};
 use crate::nn::{Dropout, Init, LayerNorm, Scope};
 use crate::peft::{Linear, Role, Site, Term};
@@ -142,7 +142,17 @@ fn normalise(wave: &Tensor) -> Result<Tensor> {
     Ok(centred.f_div(&variance.f_add_scalar(NORMALISE_EPS)?.f_sqrt()?)?)
 }
 
-/// Published files have either spelling of the weight norm; layers above the depth built are left out.
-pub(crate) fn names(cfg: &Config) -> NameMap {
-    NameMap::new().weight_norm("pos_conv_embed.conv").skip_from("encoder.layers.", cfg.layers)
+impl Settings for Config {
+    fn build(&self, vs: &Scope) -> Result<Box<dyn Backbone>> {
+        Ok(Box::new(Mert::new(vs, self)?))
+    }
+
+    fn last_layer(&self) -> Option<usize> {
+        Some(self.layers)
+    }
+
+    /// Published files have either spelling of the weight norm; layers above the depth built are left out.
+    fn names(&self) -> NameMap {
+        NameMap::new().weight_norm("pos_conv_embed.conv").skip_from("encoder.layers.", self.layers)
+    }
 }

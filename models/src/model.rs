@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::backbone::{Backbone, BackboneConfig, Layer};
+use crate::BackboneConfig;
+use crate::backbone::{Backbone, Layer};
 use crate::error::{At, Error, Result};
 use crate::heads::{Head, HeadConfig};
 use crate::nn::{Part, Scope, Store, Variable};

@@ -3,11 +3,13 @@
 //! Names follow the published checkpoint without its `model.` prefix. Letters: B batch, T samples, N mel frames,
 //! F = 128 bands, C channels, T' = ceil(ceil(N / 2) / 2) tokens, D width, K codebook entries.
 
+use std::path::Path;
+
 use etude_aten::Autocast;
 use etude_features::MelConfig;
 use tch::{Device, Kind, Tensor};
 
-use crate::backbone::{Backbone, Input, Layer, Spec};
+use crate::backbone::{Backbone, Input, Layer, Settings, Spec};
 use crate::conformer::Conformer;
 use crate::error::{At, Error, Result};
 use crate::nn::{Activation, BatchNorm, Block, Conv2d, Init, Made, MelSpec, Scope, Stack};
@@ -352,11 +354,32 @@ impl Block for Residual {
     }
 }
 
-/// Published files carry a `model.` prefix and, when saved by a recent PyTorch, another spelling of the weight norm;
-/// layers above the depth built are left out.
-pub(crate) fn names(cfg: &Config) -> NameMap {
-    NameMap::new()
-        .strip("model.")
-        .weight_norm("pos_conv_embed.conv")
-        .skip_from("conformer.layers.", cfg.layers)
+impl Settings for Config {
+    fn build(&self, vs: &Scope) -> Result<Box<dyn Backbone>> {
+        Ok(Box::new(MusicFm::new(vs, self)?))
+    }
+
+    fn last_layer(&self) -> Option<usize> {
+        Some(self.layers)
+    }
+
+    /// Published files carry a `model.` prefix and, when saved by a recent PyTorch, another spelling of the weight norm;
+    /// layers above the depth built are left out.
+    fn names(&self) -> NameMap {
+        NameMap::new()
+            .strip("model.")
+            .weight_norm("pos_conv_embed.conv")
+            .skip_from("conformer.layers.", self.layers)
+    }
+
+    /// Mean and deviation of `stats.json`.
+    fn beside(&mut self, weights: &Path) -> Result<()> {
+        let path = weights.with_file_name("stats.json");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => *self = self.with_stats(&text)?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::File { path, why: e.to_string() }),
+        }
+        Ok(())
+    }
 }

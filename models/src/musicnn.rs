@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::backbone::{Backbone, Layer, Spec};
+use crate::backbone::{Backbone, Layer, Settings, Spec};
 use crate::error::{At, Result};
 use crate::nn::{Front, MelSpec, Scope, Source, check_size, front_end};
 use crate::peft::Linear;
@@ -100,14 +100,6 @@ impl Config {
             Preset::Limited | Preset::Sota => Source::Wave,
             Preset::Ccml | Preset::CcmlFixed => Source::Frames,
         })
-    }
-
-    /// The published classifier and the dropout before it.
-    pub(crate) fn head(&self) -> (&'static str, f64) {
-        match self.preset {
-            Preset::Limited => ("back_end.dense2", 0.5),
-            _ => ("dense2", 0.5),
-        }
     }
 
     fn check(&self) -> Result<()> {
@@ -210,10 +202,23 @@ impl Backbone for Musicnn {
     }
 }
 
-/// The transfer study's files carry a front end that was never used.
-pub(crate) fn names(cfg: &Config) -> NameMap {
-    match cfg.preset {
-        Preset::Limited | Preset::Sota => NameMap::new(),
-        Preset::Ccml | Preset::CcmlFixed => NameMap::new().skip("spec."),
+impl Settings for Config {
+    fn build(&self, vs: &Scope) -> Result<Box<dyn Backbone>> {
+        Ok(Box::new(Musicnn::new(vs, self)?))
+    }
+
+    /// The transfer study's files carry a front end that was never used.
+    fn names(&self) -> NameMap {
+        match self.preset {
+            Preset::Limited | Preset::Sota => NameMap::new(),
+            Preset::Ccml | Preset::CcmlFixed => NameMap::new().skip("spec."),
+        }
+    }
+
+    fn published_head(&self) -> Option<(&'static str, f64)> {
+        match self.preset {
+            Preset::Limited => Some(("back_end.dense2", 0.5)),
+            _ => Some(("dense2", 0.5)),
+        }
     }
 }

@@ -2,12 +2,14 @@
 //! and for MusicFM `stats.json`, the mean and deviation of its training set.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tch::{Device, Tensor};
 
-use crate::backbone::{Backbone, BackboneConfig, Layer, Spec};
+use crate::BackboneConfig;
+use crate::backbone::{Backbone, Layer, Spec};
 use crate::error::{Error, Result};
 use crate::nn::{Scope, Store};
 use crate::peft::Probe;
@@ -235,12 +237,7 @@ fn read_stats(cfg: &musicfm::Config, given: Option<&Path>, file: &Path) -> Resul
 
 /// Writes a file whole or not at all.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
-    let fail = |e: std::io::Error| Error::File { path: path.to_owned(), why: e.to_string() };
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    fs::write(&part, text).map_err(fail)?;
-    fs::rename(&part, path).map_err(fail)
+    weights::whole(path, |out, fail| out.write_all(text.as_bytes()).map_err(fail))
 }
 
 fn parse(name: &str, written: Value) -> Result<BackboneConfig> {

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::backbone::{Backbone, Input, Layer, Spec};
+use crate::backbone::{Backbone, Input, Layer, Settings, Spec};
 use crate::error::{At, Error, Result};
 use crate::nn::{Activation, BatchNorm, Conv1d, Conv1dSizes, Scope, check_size};
 use crate::peft::{Linear, Role};
@@ -15,7 +15,7 @@ use crate::weights::{NameMap, WeightFile};
 /// Name in a configuration.
 pub(crate) const NAME: &str = "samplecnn";
 /// The published classifier and the dropout before it.
-pub(crate) const HEAD: (&str, f64) = ("encoder.fc", 0.5);
+const HEAD: (&str, f64) = ("encoder.fc", 0.5);
 /// Samples per second, Hz.
 const RATE: u32 = 22_050;
 /// T, samples.
@@ -140,9 +140,23 @@ impl Backbone for SampleCnn {
     }
 }
 
-/// The projection of the contrastive training is no part of the network.
-pub(crate) fn names() -> NameMap {
-    NameMap::new().skip("projector.")
+impl Settings for Config {
+    fn build(&self, vs: &Scope) -> Result<Box<dyn Backbone>> {
+        Ok(Box::new(SampleCnn::new(vs, self)?))
+    }
+
+    /// The projection of the contrastive training is no part of the network.
+    fn names(&self) -> NameMap {
+        NameMap::new().skip("projector.")
+    }
+
+    fn published_head(&self) -> Option<(&'static str, f64)> {
+        Some(HEAD)
+    }
+
+    fn adopt(&self, file: &WeightFile) -> Result<Option<Vec<(String, Tensor)>>> {
+        adopt(file).map(Some)
+    }
 }
 
 /// The encoder of a published file under our names: of a Lightning checkpoint, which holds it twice beside the
@@ -150,7 +164,7 @@ pub(crate) fn names() -> NameMap {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(crate) fn adopt(file: &WeightFile) -> Result<Vec<(String, Tensor)>> {
+fn adopt(file: &WeightFile) -> Result<Vec<(String, Tensor)>> {
     const LIGHTNING: [&str; 2] = ["state_dict.model.", "model."];
     let names = file.names();
     let prefix = LIGHTNING.into_iter().find(|p| {

@@ -9,11 +9,11 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::backbone::{Backbone, Layer, Spec};
+use crate::backbone::{Backbone, Layer, Settings, Spec};
 use crate::error::{At, Error, Result};
 use crate::nn::{
-    Conv1d, Conv1dSizes, Dropout, Front, Init, LayerNorm, MelSpec, Scope, Source, Start, VitBlock,
-    VitSizes, check_probability, check_size, front_end,
+    Conv1d, Conv1dSizes, Dropout, Front, Init, LayerNorm, MelSpec, Scope, Source, Stack, Start,
+    VitBlock, VitSizes, check_probability, check_size, front_end,
 };
 use crate::peft::{Linear, Role, Site, Term};
 use crate::weights::NameMap;
@@ -120,7 +120,7 @@ struct Decoder {
     embed: Linear,
     mask_token: Tensor,
     positions: Tensor,
-    blocks: Vec<VitBlock>,
+    blocks: Stack<VitBlock>,
     norm: LayerNorm,
     head: Linear,
 }
@@ -135,7 +135,7 @@ pub struct Tmae {
     cls_token: Tensor,
     positions: Tensor,
     dropout: Dropout,
-    blocks: Vec<VitBlock>,
+    blocks: Stack<VitBlock>,
     norm: LayerNorm,
     decoder: Option<Decoder>,
 }
@@ -203,7 +203,7 @@ impl Tmae {
     pub fn encode(&self, patches: &Tensor, mask: &Masking, train: bool) -> Result<Tensor> {
         let placed = mask.keep(&self.place(patches)?)?;
         let x = self.dropout.forward(&self.with_class(&placed)?, train)?;
-        self.norm.forward(&self.through(x, self.blocks.len(), train)?)
+        self.norm.forward(&through(&self.blocks, &x, self.cfg.layers, train)?)
     }
 
     /// what [`Tmae::encode`] gives `[B, 1 + K, D]` -> the numbers of every patch `[B, L, P]`
@@ -240,18 +240,11 @@ impl Tmae {
         Ok(Tensor::f_cat(&[&first.f_expand([x.size()[0], -1, -1], false)?, x], 1)?)
     }
 
-    fn through(&self, mut x: Tensor, layers: usize, train: bool) -> Result<Tensor> {
-        for block in self.blocks.iter().take(layers) {
-            x = block.forward(&x, train)?;
-        }
-        Ok(x)
-    }
-
     fn run(&self, x: &Tensor, layer: usize, train: bool) -> Result<Tensor> {
         let patches = self.place(&self.patch_tokens(&self.image(x)?)?)?;
         let x = self.dropout.forward(&self.with_class(&patches)?, train)?;
-        let x = self.through(x, layer, train)?;
-        let x = if layer == self.blocks.len() { self.norm.forward(&x)? } else { x };
+        let x = through(&self.blocks, &x, layer, train)?;
+        let x = if layer == self.cfg.layers { self.norm.forward(&x)? } else { x };
         Ok(x.f_narrow(1, 1, self.cfg.patches())?) // [B, L, D]
     }
 }
@@ -281,10 +274,8 @@ impl Decoder {
         let kept = x.size()[1] - 1;
         let first = x.f_narrow(1, 0, 1)?;
         let patches = mask.restore(&x.f_narrow(1, 1, kept)?, &self.mask_token)?; // [B, L, D']
-        let mut x = Tensor::f_cat(&[first, patches], 1)?.f_add(&self.positions)?;
-        for block in &self.blocks {
-            x = block.forward(&x, train)?;
-        }
+        let x = Tensor::f_cat(&[first, patches], 1)?.f_add(&self.positions)?;
+        let x = through(&self.blocks, &x, self.blocks.layers().len(), train)?;
         let x = self.head.forward(&self.norm.forward(&x)?, train)?; // [B, 1 + L, P]
         Ok(x.f_narrow(1, 1, x.size()[1] - 1)?)
     }
@@ -299,19 +290,30 @@ impl Backbone for Tmae {
             input: self.front.input(),
             dim: self.cfg.dim,
             frame_rate: Some(frame_rate / PATCH as f64),
-            layers: self.blocks.len(),
-            embedding: self.blocks.len(),
+            layers: self.cfg.layers,
+            embedding: self.cfg.layers,
             window: Some(if frames == WINDOW.0 { WINDOW.1 } else { frames as u64 * HOP - HOP }),
         }
     }
 
     fn hidden(&self, x: &Tensor, layer: Layer, train: bool) -> Result<Tensor> {
-        let layer = layer.number(self.blocks.len())?;
+        let layer = layer.number(self.cfg.layers)?;
         self.run(x, layer, train).at(|| format!("{NAME}, input {:?}", x.size()))
     }
 
     fn linears(&self) -> Vec<&Linear> {
-        self.blocks.iter().flat_map(VitBlock::linears).collect()
+        self.blocks.layers().iter().flat_map(VitBlock::linears).collect()
+    }
+
+    fn checkpoint(&self, on: bool) -> Result<()> {
+        self.blocks.checkpoint(on);
+        self.decoder.iter().for_each(|decoder| decoder.blocks.checkpoint(on));
+        Ok(())
+    }
+
+    fn backward(&self) -> Result<()> {
+        self.decoder.as_ref().map_or(Ok(()), |decoder| decoder.blocks.backward())?;
+        self.blocks.backward()
     }
 
     fn tmae(&self) -> Option<&Tmae> {
@@ -323,10 +325,16 @@ fn blocks(
     vs: &Scope,
     (dim, heads, layers): (i64, i64, usize),
     dropout: f64,
-) -> Result<Vec<VitBlock>> {
+) -> Result<Stack<VitBlock>> {
     let (start, eps) = (Start::Xavier, 1e-5);
     let sizes = VitSizes { dim, heads, inner: 2 * dim, eps, dropout, qkv_bias: false, start };
-    (0..layers).map(|i| VitBlock::new(&(vs / i), sizes, i)).collect()
+    let blocks = (0..layers).map(|i| VitBlock::new(&(vs / i), sizes, i));
+    Ok(Stack::new(blocks.collect::<Result<_>>()?))
+}
+
+/// x through the first `layers` blocks.
+fn through(blocks: &Stack<VitBlock>, x: &Tensor, layers: usize, train: bool) -> Result<Tensor> {
+    blocks.forward(x, 0..layers, (), train, || Ok(false))
 }
 
 /// Fixed places `[1, 1 + L, D]`: zeros for the class token, then sines and cosines of p / 10000^(2 i / D) for patch p.
@@ -341,12 +349,22 @@ fn positions(patches: i64, dim: i64) -> Result<Tensor> {
     Ok(Tensor::f_from_slice(&values)?.f_reshape([1, 1 + patches, dim])?)
 }
 
-/// Without the pre-training the decoder of a file is left out; so are blocks above the depth built.
-pub(crate) fn names(cfg: &Config) -> NameMap {
-    let names = NameMap::new().skip_from("encoder.", cfg.layers);
-    match cfg.pretraining {
-        true => names,
-        false => names.skip("decoder").skip("mask_token").skip("norm_dec."),
+impl Settings for Config {
+    fn build(&self, vs: &Scope) -> Result<Box<dyn Backbone>> {
+        Ok(Box::new(Tmae::new(vs, self)?))
+    }
+
+    fn last_layer(&self) -> Option<usize> {
+        Some(self.layers)
+    }
+
+    /// Without the pre-training the decoder of a file is left out; so are blocks above the depth built.
+    fn names(&self) -> NameMap {
+        let names = NameMap::new().skip_from("encoder.", self.layers);
+        match self.pretraining {
+            true => names,
+            false => names.skip("decoder").skip("mask_token").skip("norm_dec."),
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::backbone::{Backbone, Layer, Spec};
+use crate::backbone::{Backbone, Layer, Settings, Spec};
 use crate::error::{At, Error, Result};
 pub use crate::nn::Source;
 use crate::nn::{Activation, BatchNorm, Conv2d, Front, MelSpec, Scope, check_size, front_end};
@@ -16,7 +16,7 @@ use crate::peft::{Linear, Role, Site};
 /// Name in a configuration.
 pub(crate) const NAME: &str = "vggish";
 /// The published classifier and the dropout before it.
-pub(crate) const HEAD: (&str, f64) = ("dense2", 0.5);
+const HEAD: (&str, f64) = ("dense2", 0.5);
 /// Samples of a window of the published protocols, 3.69 s at 16 kHz.
 const WINDOW: u64 = 59_049;
 /// Bands of the mel front end.
@@ -181,6 +181,16 @@ impl Vggish {
         let x = self.pool(&x)?; // [B, D]
         let x = if layer == 0 { x } else { self.embed(&x, train)? };
         Ok(x.f_unsqueeze(1)?) // [B, 1, D]
+    }
+}
+
+impl Settings for Config {
+    fn build(&self, vs: &Scope) -> Result<Box<dyn Backbone>> {
+        Ok(Box::new(Vggish::new(vs, self)?))
+    }
+
+    fn published_head(&self) -> Option<(&'static str, f64)> {
+        Some(HEAD)
     }
 }
 

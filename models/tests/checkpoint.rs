@@ -4,20 +4,44 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::fixture;
 use etude_models::peft::{Adapter, Full, Lora, Prefixes, Probe};
+use etude_models::tmae::{Masking, masked_loss};
 use etude_models::vggish::{self, Preset};
 use etude_models::{
-    BackboneConfig, FrozenStats, HeadConfig, MlpHead, Model, ModelConfig, Precision, Tuning, mert,
-    musicfm,
+    BackboneConfig, FrozenStats, HeadConfig, MlpHead, Model, ModelConfig, NoHead, Precision,
+    Tuning, ast, mert, musicfm, tmae,
 };
 use tch::{Device, Kind, Tensor};
 
-const MODELS: [&str; 3] = ["musicfm", "mert/base", "mert/large"];
+const MODELS: [&str; 5] = ["musicfm", "mert/base", "mert/large", "ast", "tmae"];
 
-/// The tiny model of the fixtures, with this much of every dropout.
+/// One test at a time: random numbers come from one generator of the whole process.
+fn alone() -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tiny_tmae() -> tmae::Config {
+    let (decoder_dim, decoder_layers, decoder_heads) = (12, 2, 2);
+    let decoder = tmae::Config { decoder_dim, decoder_layers, decoder_heads, ..Default::default() };
+    tmae::Config { frames: 32, dim: 16, layers: 3, heads: 2, ..decoder }
+}
+
+/// A tiny model, that of the fixtures where there is one of any length, with this much of every dropout.
 fn backbone(of: &str, dropout: f64) -> BackboneConfig {
+    match of {
+        "ast" => {
+            let preset = ast::Config::preset(ast::Preset::LimitedFixed);
+            let (frames, layers) = (Some(36), 3);
+            let ast = ast::Config { frames, layers, dim: 24, heads: 2, image_classes: 0, ..preset };
+            return BackboneConfig::Ast(ast);
+        }
+        "tmae" => return BackboneConfig::Tmae(tmae::Config { dropout, ..tiny_tmae() }),
+        _ => {}
+    }
     let json = std::fs::read_to_string(fixture(&format!("{of}/config.json"))).unwrap();
     if of == "musicfm" {
         return BackboneConfig::MusicFm(musicfm::Config {
@@ -42,7 +66,7 @@ fn build(of: &str, dropout: f64, tuning: &Tuning, frozen_stats: FrozenStats) -> 
     let cfg = ModelConfig {
         backbone: backbone(of, dropout),
         head: HeadConfig::Mlp(MlpHead { hidden: None, dropout }),
-        weights: Some(fixture(&format!("{of}/weights"))),
+        weights: Some(fixture(&format!("{of}/weights"))).filter(|_| !["ast", "tmae"].contains(&of)),
         head_weights: false,
         layer: None,
         frozen_stats,
@@ -84,6 +108,7 @@ fn numbers(model: &Model) -> BTreeMap<String, Tensor> {
 
 #[test]
 fn losses_gradients_statistics_and_random_numbers_are_the_same_to_the_bit() {
+    let _alone = alone();
     let tunings = [
         (Tuning::Full(Full {}), FrozenStats::Running),
         (Tuning::Lora(Lora { dropout: 0.2, ..Lora::default() }), FrozenStats::Running),
@@ -114,7 +139,46 @@ fn losses_gradients_statistics_and_random_numbers_are_the_same_to_the_bit() {
 }
 
 #[test]
+fn both_halves_of_a_masked_autoencoder_give_the_same_gradients_to_the_bit() {
+    let _alone = alone();
+    let noise = Tensor::from_slice(&[0.4f32, 0.1, 0.9, 0.6, 0.2, 0.8, 0.3, 0.7]).view([2, 4]);
+    let run = |on: bool| {
+        let cfg = ModelConfig {
+            backbone: BackboneConfig::Tmae(tmae::Config { pretraining: true, ..tiny_tmae() }),
+            head: HeadConfig::None(NoHead {}),
+            weights: None,
+            head_weights: false,
+            layer: None,
+            frozen_stats: FrozenStats::Running,
+        };
+        let model = Model::build(&cfg, &Tuning::Full(Full {}), 0, Device::Cpu, 3).unwrap();
+        model.backbone.checkpoint(on).unwrap();
+        tch::manual_seed(5);
+        let net = model.backbone.tmae().unwrap();
+        let image = net.image(&wave(0)).unwrap();
+        let mask = Masking::new(&noise, 0.5).unwrap();
+        let latent = net.encode(&net.patch_tokens(&image).unwrap(), &mask, true).unwrap();
+        let guess = net.decode(&latent, &mask, true).unwrap();
+        let loss = masked_loss(&guess, &net.patches(&image).unwrap(), &mask).unwrap();
+        model.backward(&loss).unwrap();
+        let grads = model.trainable().into_iter().filter(|(_, p)| p.grad().defined());
+        let grads: BTreeMap<String, Tensor> = grads.map(|(n, p)| (n, p.grad().copy())).collect();
+        (loss.detach(), grads)
+    };
+    let (kept, again) = (run(false), run(true));
+    assert!(kept.0.equal(&again.0));
+    for part in ["encoder.0.", "encoder.2.", "decoder.1.", "mask_token", "patch_embed."] {
+        assert!(kept.1.keys().any(|name| name.starts_with(part)), "{part}");
+    }
+    assert_eq!(kept.1.keys().collect::<Vec<_>>(), again.1.keys().collect::<Vec<_>>());
+    for (name, grad) in &kept.1 {
+        assert!(grad.equal(&again.1[name]), "{name}");
+    }
+}
+
+#[test]
 fn a_pass_without_gradients_or_outside_training_leaves_nothing_to_carry() {
+    let _alone = alone();
     let model = build("musicfm", 0.0, &Tuning::Full(Full {}), FrozenStats::Running);
     model.backbone.checkpoint(true).unwrap();
     let scored = model.logits(&wave(0), false).unwrap();
@@ -128,6 +192,7 @@ fn a_pass_without_gradients_or_outside_training_leaves_nothing_to_carry() {
 
 #[test]
 fn a_network_without_encoder_layers_refuses() {
+    let _alone = alone();
     let cfg = ModelConfig {
         backbone: BackboneConfig::Vggish(vggish::Config {
             preset: Preset::Limited,
@@ -145,6 +210,6 @@ fn a_network_without_encoder_layers_refuses() {
     let text = model.backbone.checkpoint(true).unwrap_err().to_string();
     assert_eq!(
         text,
-        "trainer.checkpoint: expected a backbone with encoder layers, such as musicfm or mert, got vggish"
+        "trainer.checkpoint: expected a backbone with encoder layers: musicfm, mert, ast or tmae, got vggish"
     );
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use common::{assert_close, fixture, open};
 use etude_models::ast::{Ast, Config, Preset, adapt_positions, mono_kernel};
-use etude_models::nn::{Part, Scope, Store};
+use etude_models::nn::{Block, Part, Scope, Store};
 use etude_models::peft::{Full, Probe};
 use etude_models::weights::{TensorFile, import, load_part, write};
 use etude_models::{
@@ -55,7 +55,7 @@ fn every_stage_of_the_limited_data_network_is_the_published_one() {
     assert_close("patch_tokens", &patches, &get("out.patch_tokens"), 6e-4);
     let mut x = net.tokens(&patches).unwrap();
     for (i, block) in net.blocks().iter().enumerate() {
-        x = block.forward(&x, false).unwrap();
+        x = block.forward(&x, &(), false).unwrap();
         assert_close("block", &x, &get(&format!("out.block{i}")), 6e-4);
     }
     let embedding = net.hidden(&wave, Layer::At(net.spec().embedding), false).unwrap();
@@ -77,7 +77,7 @@ fn check_ccml(net: &Ast, head: &Head) {
     assert_close("patch_tokens", &patches.narrow(1, 0, 120), &get("out.patch_tokens"), 4e-5);
     let mut x = net.tokens(&patches).unwrap();
     for (i, block) in net.blocks().iter().enumerate() {
-        x = block.forward(&x, false).unwrap();
+        x = block.forward(&x, &(), false).unwrap();
         let want = get(&format!("out.block{i}_first40"));
         assert_close("block", &x.narrow(1, 0, 40), &want, [4e-5, 5e-5][i]);
     }

@@ -61,8 +61,8 @@ fn check_model(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
     if let Err(e) = exp.tuning.check() {
         no(false, e.to_string());
     }
-    let (method, layers) = (exp.tuning.name(), exp.model.backbone.layers());
-    if let (Some(layer), Some(last)) = (exp.model.layer, layers) {
+    let (method, last) = (exp.tuning.name(), exp.model.backbone.last_layer());
+    if let (Some(layer), Some(last)) = (exp.model.layer, last) {
         no(layer <= last, format!("model.layer: expected 0 to {last}, got {layer}"));
     }
     let full = matches!(exp.tuning, Tuning::Full(_));
@@ -79,9 +79,9 @@ fn check_model(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
         return;
     }
     no(
-        layers.is_some(),
+        last.is_some(),
         format!(
-            "trainer.checkpoint: expected a backbone with encoder layers, such as musicfm or mert, got {}",
+            "trainer.checkpoint: expected a backbone with encoder layers: musicfm, mert, ast or tmae, got {}",
             exp.model.backbone.name()
         ),
     );
@@ -391,6 +391,12 @@ trainer = { steps = 10 }
         };
         for set in ["tuning.method=full", "tuning={ method = 'lora' }"] {
             parse(&[musicfm, set, "trainer.checkpoint=true"]).unwrap();
+        }
+        for backbone in ["ast', preset = 'limited_fixed', layers = 2", "tmae', layers = 2"] {
+            let model = format!(
+                "model={{ backbone = {{ name = '{backbone} }}, head = {{ kind = 'mlp' }} }}"
+            );
+            parse(&[&model, "trainer.checkpoint=true"]).unwrap();
         }
         let table = [
             (

@@ -6,8 +6,8 @@ use tch::Tensor;
 
 use crate::error::Result;
 use crate::nn::{
-    Activation, Attention, AttentionSizes, Dropout, FeedForward, FeedForwardSizes, Init, LayerNorm,
-    Scope,
+    Activation, Attention, AttentionSizes, Block, Dropout, FeedForward, FeedForwardSizes, Init,
+    LayerNorm, Scope,
 };
 use crate::peft::{Hook, Linear, Role, Site};
 
@@ -98,17 +98,21 @@ impl VitBlock {
         })
     }
 
+    /// The layers that a tuning method may have changed.
+    pub fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.attention.linears().into_iter().chain(self.feed_forward.linears())
+    }
+}
+
+impl Block for VitBlock {
+    type Shared = ();
+
     /// x `[B, T, D]` -> `[B, T, D]`
-    pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, (): &(), train: bool) -> Result<Tensor> {
         let inner = self.norm1.forward(x)?;
         let inner = self.attention.forward(&inner, &inner, train)?;
         let x = self.after_attn.forward(x.f_add(&self.dropout.forward(&inner, train)?)?)?;
         let inner = self.feed_forward.forward(&self.norm2.forward(&x)?, train)?;
         self.after_mlp.forward(x.f_add(&inner)?)
-    }
-
-    /// The layers that a tuning method may have changed.
-    pub fn linears(&self) -> impl Iterator<Item = &Linear> {
-        self.attention.linears().into_iter().chain(self.feed_forward.linears())
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -144,18 +144,29 @@ pub fn write(
         return Err(Error::Twice { name: pair[0].0.clone() });
     }
     let header = header(&sorted, about)?;
-    let part = part_name(path);
-    let fail = |e: std::io::Error| Error::File { path: path.to_owned(), why: e.to_string() };
-    let file = File::create(&part).map_err(fail)?;
-    let mut out = BufWriter::new(file);
-    out.write_all(&(header.len() as u64).to_le_bytes()).map_err(fail)?;
-    out.write_all(&header).map_err(fail)?;
-    for (_, tensor) in sorted {
-        out.write_all(&bytes(tensor)?).map_err(fail)?;
-    }
+    whole(path, |out, fail| {
+        out.write_all(&(header.len() as u64).to_le_bytes()).map_err(fail)?;
+        out.write_all(&header).map_err(fail)?;
+        sorted.iter().try_for_each(|(_, tensor)| out.write_all(&bytes(tensor)?).map_err(fail))
+    })
+}
+
+/// Fills a file under a `.part` name, flushes it to disk and renames it; `fail` makes an error of the file.
+pub(crate) fn whole(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<File>, &dyn Fn(io::Error) -> Error) -> Result<()>,
+) -> Result<()> {
+    let fail = |e: io::Error| Error::File { path: path.to_owned(), why: e.to_string() };
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let mut out = BufWriter::new(File::create(&part).map_err(fail)?);
+    fill(&mut out, &fail)?;
     let file = out.into_inner().map_err(|e| fail(e.into_error()))?;
-    file.sync_all().map_err(fail)?;
-    fs::rename(&part, path).map_err(fail)
+    file.sync_all().and_then(|()| fs::rename(&part, path)).map_err(fail)?;
+    let folder = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    // Some network file systems cannot flush a folder; the file has its name by then.
+    let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all());
+    Ok(())
 }
 
 fn header(sorted: &[&(String, Tensor)], about: &BTreeMap<String, String>) -> Result<Vec<u8>> {
@@ -185,12 +196,6 @@ fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     let mut out = vec![0u8; tensor.numel() * tensor.kind().elt_size_in_bytes()];
     tensor.f_copy_data_u8(&mut out, tensor.numel())?;
     Ok(out)
-}
-
-fn part_name(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    path.with_file_name(name)
 }
 
 fn kind(dtype: Dtype) -> Option<Kind> {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tch::{Device, Tensor};
 
-use crate::backbone::BackboneConfig;
+use crate::BackboneConfig;
 use crate::error::{Error, Result};
 use crate::nn::{Scope, Store};
 use crate::peft::Probe;

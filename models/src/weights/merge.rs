@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::json;
 use tch::Tensor;
 
-use crate::backbone::BackboneConfig;
+use crate::BackboneConfig;
 use crate::error::{Error, Result};
 use crate::model::{Model, ModelConfig};
 use crate::nn::Part;

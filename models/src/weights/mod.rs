@@ -10,6 +10,7 @@ mod names;
 pub mod peft;
 mod source;
 
+pub(crate) use file::whole;
 pub use file::{TensorFile, write};
 pub use import::import;
 pub use load::{LoadReport, Misshapen, load, load_part, restore};
