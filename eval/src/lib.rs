@@ -24,5 +24,6 @@ pub use inputs::{Inputs, inputs};
 pub use predict::{Predictions, predict, score};
 pub use predictions::{Stored, read_predictions, score_file, write_predictions};
 pub use table::score_table;
-pub use task::{ClassScores, Scorer, Scores, Task, TaskConfig};
+pub use task::{ClassScores, Scorer, Scores, Task};
+pub use tasks::TaskConfig;
 pub use windows::{Windowed, windows};

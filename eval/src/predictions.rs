@@ -3,8 +3,8 @@
 
 use crate::error::{Error, Result};
 use crate::predict::Predictions;
-use crate::task::{Scores, Task, TaskConfig};
-use crate::tasks::tagging;
+use crate::task::{Scores, Task};
+use crate::tasks::{TaskConfig, tagging};
 use etude_manifests::{Target, Vocab};
 use etude_models::weights::{self, TensorFile};
 use serde_json::json;
@@ -68,7 +68,7 @@ pub fn score_file(path: &Path, task: &str) -> Result<serde_json::Value> {
     let found = scorer.finish()?;
     Ok(match task {
         TaskConfig::Tagging(_) => as_json(&found),
-        TaskConfig::Class(_) | TaskConfig::Key(_) => json!(found),
+        _ => json!(found),
     })
 }
 

@@ -2,59 +2,12 @@
 //!
 //! Letters: B crops, C outputs. Training and evaluation go through the same task, so both speak of the same loss.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::inputs::Inputs;
-use crate::tasks::class::{self, Class, ClassConfig};
-use crate::tasks::key::{self, KeyConfig, KeyTask};
-use crate::tasks::tagging::{self, Tagging, TaggingConfig};
-use etude_manifests::{Target, View, Vocab};
+use etude_manifests::{Split, Target, View};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tch::Tensor;
-
-/// The tasks there are.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum TaskConfig {
-    /// Any number of classes per example.
-    Tagging(TaggingConfig),
-    /// One class per example.
-    Class(ClassConfig),
-    /// The key of a recording.
-    Key(KeyConfig),
-}
-
-impl TaskConfig {
-    /// A task by name, with default settings.
-    ///
-    /// # Errors
-    /// [`Error::Task`] lists the names there are.
-    pub fn named(name: &str) -> Result<Self> {
-        serde_json::from_value(serde_json::json!({ "kind": name }))
-            .map_err(|e| Error::Task { text: e.to_string() })
-    }
-
-    /// Names of the scores that the task gives, as in [`Scores::summary`].
-    pub fn score_names(&self) -> &'static [&'static str] {
-        match self {
-            TaskConfig::Tagging(_) => &[tagging::MAP, tagging::ROC_AUC],
-            TaskConfig::Class(_) => &[class::ACCURACY, class::WEIGHTED_F1, class::MACRO_F1],
-            TaskConfig::Key(_) => &[key::WEIGHTED, key::WEIGHTED_MACRO, class::ACCURACY],
-        }
-    }
-
-    /// The task on the classes of a view.
-    ///
-    /// # Errors
-    /// [`Error::Misfit`] when the view has no classes, or too few, or other ones than the task is about.
-    pub fn build(&self, vocab: &Vocab) -> Result<Box<dyn Task>> {
-        Ok(match self {
-            TaskConfig::Tagging(cfg) => Box::new(Tagging::new(cfg, vocab)?),
-            TaskConfig::Class(_) => Box::new(Class::new(vocab)?),
-            TaskConfig::Key(_) => Box::new(KeyTask::new(vocab)?),
-        })
-    }
-}
 
 /// What a model's numbers mean.
 pub trait Task {
@@ -73,13 +26,25 @@ pub trait Task {
     /// What an example is, as a row of C answers.
     fn row(&self, target: &Target) -> Result<Vec<bool>>;
 
+    /// The scores that the examples of a split define; ROC-AUC, for one, needs a class that some have and some have not.
+    ///
+    /// # Errors
+    /// For examples that do not fit the task.
+    fn defines(&self, view: &View, split: Split) -> Result<Vec<String>> {
+        let (mut scorer, no_opinion) = (self.scorer(), vec![0.0; self.outputs() as usize]);
+        for example in view.only(split) {
+            scorer.add(&example.target, &no_opinion, 1)?;
+        }
+        Ok(scorer.finish()?.summary.into_keys().collect())
+    }
+
     /// Turns means over windows of what [`Task::activate`] gave into what is scored; nothing by default.
     fn settle(&self, _mean: &mut [f32]) {}
 
     /// Whether a view can teach the task; always by default.
     ///
     /// # Errors
-    /// [`Error::Misfit`].
+    /// [`crate::Error::Misfit`].
     fn check(&self, _view: &View) -> Result<()> {
         Ok(())
     }
@@ -131,19 +96,4 @@ pub struct ClassScores {
     /// Harmonic mean of both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub f1: Option<f64>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrong_task_name_lists_the_right_ones() {
-        assert!(TaskConfig::named("tagging").is_ok());
-        let text = TaskConfig::named("taging").unwrap_err().to_string();
-        assert!(
-            text.contains("unknown variant `taging`, expected one of `tagging`, `class`, `key`"),
-            "{text}"
-        );
-    }
 }

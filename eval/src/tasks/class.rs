@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::metrics::report::{Line, Report, report};
 use crate::task::{ClassScores, Scorer, Scores, Task};
+use crate::tasks::Settings;
 use etude_manifests::{Split, Target, View, Vocab};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -23,6 +24,16 @@ pub const MACRO_F1: &str = "F1-macro";
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassConfig {}
+
+impl Settings for ClassConfig {
+    fn scores(&self) -> &'static [&'static str] {
+        &[ACCURACY, WEIGHTED_F1, MACRO_F1]
+    }
+
+    fn build(&self, vocab: &Vocab) -> Result<Box<dyn Task>> {
+        Ok(Box::new(Class::new(vocab)?))
+    }
+}
 
 /// Classification with the classes of one vocabulary.
 #[derive(Debug, Clone)]

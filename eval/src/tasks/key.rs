@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::metrics::key::{Key, scores, weighted};
 use crate::task::{Scorer, Scores, Task};
+use crate::tasks::Settings;
 use crate::tasks::class::{ACCURACY, Answers, Class, per_class};
 use etude_manifests::{Target, View, Vocab};
 use serde::Deserialize;
@@ -22,6 +23,16 @@ pub const WEIGHTED_MACRO: &str = "key-weighted-macro";
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {}
+
+impl Settings for KeyConfig {
+    fn scores(&self) -> &'static [&'static str] {
+        &[WEIGHTED, WEIGHTED_MACRO, ACCURACY]
+    }
+
+    fn build(&self, vocab: &Vocab) -> Result<Box<dyn Task>> {
+        Ok(Box::new(KeyTask::new(vocab)?))
+    }
+}
 
 /// Key estimation with the keys of one vocabulary.
 #[derive(Debug, Clone)]

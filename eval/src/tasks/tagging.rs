@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::inputs::Inputs;
 use crate::metrics::ranking;
 use crate::task::{ClassScores, Scorer, Scores, Task};
-use etude_manifests::{Target, Vocab};
+use crate::tasks::Settings;
+use etude_manifests::{Split, Target, View, Vocab};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tch::{Kind, Reduction, Tensor};
@@ -23,6 +24,16 @@ pub struct TaggingConfig {
     /// What is averaged over the windows of a track.
     #[serde(default)]
     pub average: Average,
+}
+
+impl Settings for TaggingConfig {
+    fn scores(&self) -> &'static [&'static str] {
+        &[MAP, ROC_AUC]
+    }
+
+    fn build(&self, vocab: &Vocab) -> Result<Box<dyn Task>> {
+        Ok(Box::new(Tagging::new(self, vocab)?))
+    }
 }
 
 /// What is averaged over the windows of a track.
@@ -110,6 +121,10 @@ impl Task for Tagging {
     fn row(&self, target: &Target) -> Result<Vec<bool>> {
         labels(target, self.classes.len())
     }
+
+    fn check(&self, view: &View) -> Result<()> {
+        two_targets(view)
+    }
 }
 
 struct TaggingScorer {
@@ -172,6 +187,26 @@ fn scores(scores: &[f32], labels: &[bool], classes: &[String]) -> Result<Scores>
     Ok(Scores { summary, chance, per_class, undefined: found.undefined, examples: n })
 }
 
+/// Training examples that all have the same tags teach nothing.
+fn two_targets(view: &View) -> Result<()> {
+    let mut targets = view.only(Split::Train).map(|e| &e.target);
+    let (Some(first), Some(second)) = (targets.next(), targets.next()) else { return Ok(()) };
+    if first != second || targets.any(|target| target != first) {
+        return Ok(());
+    }
+    let tags = if let Target::Tags(tags) = first { tags.as_slice() } else { &[] };
+    let names = tags.iter().filter_map(|tag| view.vocab.classes.get(usize::from(*tag)));
+    let names = names.map(String::as_str).collect::<Vec<_>>().join(", ");
+    Err(Error::Misfit {
+        place: format!("view {}", view.name),
+        expected: "training examples that differ in a tag".to_owned(),
+        got: match names.as_str() {
+            "" => "none with any tag".to_owned(),
+            names => format!("only {names}; see its labels with `etude inspect`"),
+        },
+    })
+}
+
 /// One row of the target.
 fn labels(target: &Target, classes: usize) -> Result<Vec<bool>> {
     let Target::Tags(tags) = target else {
@@ -200,6 +235,7 @@ fn labels(target: &Target, classes: usize) -> Result<Vec<bool>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use etude_manifests::Example;
 
     fn task() -> Tagging {
         let classes = ["guitar", "slow", "never"].map(str::to_owned).to_vec();
@@ -232,6 +268,38 @@ mod tests {
         let target = Tensor::from_slice(&[1f32, 0.0, 0.0]).view([1, 3]);
         let loss = task().loss(&logits, &target).unwrap().double_value(&[]);
         assert!((loss - std::f64::consts::LN_2).abs() < 1e-7);
+    }
+
+    #[test]
+    fn a_corpus_whose_tags_are_all_the_same_teaches_nothing_and_defines_no_roc_auc() {
+        let tags = |splits: &[(Split, &[u16])]| View {
+            name: "v".into(),
+            corpus: "c".into(),
+            vocab: Vocab { id: "t".into(), classes: task().classes, order: "published".into() },
+            examples: splits
+                .iter()
+                .map(|(split, tags)| Example {
+                    key: "c:1".into(),
+                    track: "c:1".into(),
+                    variant: "orig".into(),
+                    split: *split,
+                    target: Target::Tags(tags.to_vec()),
+                })
+                .collect(),
+            sources: vec![],
+        };
+        let (train, valid) = (Split::Train, Split::Valid);
+        let view = tags(&[(train, &[0, 1]), (train, &[0, 1]), (valid, &[1]), (valid, &[1])]);
+        let text = task().check(&view).unwrap_err().to_string();
+        let expected = "view v: expected training examples that differ in a tag, got only guitar, slow; see its labels with `etude inspect`";
+        assert_eq!(text, expected);
+        assert_eq!(task().defines(&view, valid).unwrap(), [MAP]);
+        let view = tags(&[(train, &[]), (train, &[]), (valid, &[]), (valid, &[])]);
+        assert!(task().check(&view).unwrap_err().to_string().ends_with("got none with any tag"));
+        assert!(task().defines(&view, valid).unwrap().is_empty());
+        let view = tags(&[(train, &[0]), (train, &[]), (valid, &[1]), (valid, &[0])]);
+        task().check(&view).unwrap();
+        assert_eq!(task().defines(&view, valid).unwrap(), [ROC_AUC, MAP]);
     }
 
     #[test]
