@@ -3,7 +3,7 @@
 //! A *corpus* has one table of [`Track`]s. A *view* is a small table of [`Example`]s: which track belongs to which
 //! split, and what a model should say about it. Audio is written once; labels are views.
 
-mod atomic;
+pub mod atomic;
 mod check;
 mod error;
 mod findings;

@@ -78,10 +78,23 @@ impl View {
     }
 
     /// Keeps those examples of `split` whose key or track `keep` names.
-    pub fn listed(&self, name: &str, split: Split, keep: &HashSet<&str>) -> View {
-        self.thinned(name, split, |e| {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for names that no example of the split has, with the first of them.
+    pub fn listed(&self, name: &str, split: Split, keep: &HashSet<&str>) -> Result<View> {
+        let known: HashSet<&str> =
+            self.only(split).flat_map(|e| [e.key.as_str(), e.track.as_str()]).collect();
+        let mut unknown: Vec<&str> = keep.difference(&known).copied().collect();
+        unknown.sort_unstable();
+        if let Some(first) = unknown.first() {
+            let more = unknown.len() - 1;
+            return Err(self.refuse(format!(
+                "expected a list of keys or tracks of its {split} split, got `{first}` and {more} more that it has not"
+            )));
+        }
+        Ok(self.thinned(name, split, |e| {
             keep.contains(e.key.as_str()) || keep.contains(e.track.as_str())
-        })
+        }))
     }
 
     /// Keeps a share of `split`, drawn by `seed`: the share of the examples, rounded, at least one.
@@ -102,7 +115,8 @@ impl View {
     /// least one.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for minutes that are not above 0, or an example whose track has no known duration in `tracks`.
+    /// [`Error::Invalid`] for minutes that are not above 0 or more than the split lasts, or an example whose track has no
+    /// known duration in `tracks`.
     pub fn minutes(
         &self,
         name: &str,
@@ -117,18 +131,25 @@ impl View {
         let seconds: HashMap<&str, f64> =
             tracks.iter().filter_map(|t| Some((t.key.as_str(), t.facts.duration_s?))).collect();
         let mut keep: HashSet<&str> = HashSet::new();
-        let mut total_s = 0.0;
+        let (mut all_s, mut kept_s, mut full) = (0.0, 0.0, false);
         for example in self.drawn(split, seed) {
             let Some(duration_s) = seconds.get(example.track.as_str()) else {
                 let what =
                     format!("expected the duration of {}, got none: decode first", example.track);
                 return Err(self.refuse(what));
             };
-            total_s += duration_s;
-            if !keep.is_empty() && total_s > minutes * 60.0 {
-                break;
+            all_s += duration_s;
+            full = full || (!keep.is_empty() && kept_s + duration_s > minutes * 60.0);
+            if !full {
+                kept_s += duration_s;
+                keep.insert(example.key.as_str());
             }
-            keep.insert(example.key.as_str());
+        }
+        if minutes * 60.0 > all_s {
+            let lasts = all_s / 60.0;
+            return Err(self.refuse(format!(
+                "expected at most the {lasts:.2} minutes that its {split} split lasts, got {minutes}"
+            )));
         }
         Ok(self.thinned(name, split, |e| keep.contains(e.key.as_str())))
     }
@@ -250,9 +271,14 @@ mod tests {
 
     #[test]
     fn a_list_keeps_what_it_names() {
-        let small = view(5, 2).listed("small", Split::Train, &HashSet::from(["c:0001", "c:0003"]));
+        let listed = |keys: &[&'static str]| {
+            view(5, 2).listed("small", Split::Train, &keys.iter().copied().collect())
+        };
+        let small = listed(&["c:0001", "c:0003"]).unwrap();
         let keys: Vec<&str> = small.examples.iter().map(|e| e.key.as_str()).collect();
         assert_eq!(keys, ["c:0001", "c:0003", "c:0005", "c:0006"]);
+        let text = listed(&["c:0001", "c:0009", "c:0006"]).unwrap_err().to_string();
+        assert!(text.ends_with("train split, got `c:0006` and 1 more that it has not"), "{text}");
     }
 
     #[test]
@@ -263,6 +289,11 @@ mod tests {
         assert_eq!(small.counts().train, 10); // 290 s; one more would be 319 s
         let one = view.minutes("one", Split::Train, 0.1, 1, &tracks).unwrap();
         assert_eq!(one.counts().train, 1);
+        let all = view.minutes("all", Split::Train, 2900.0 / 60.0, 1, &tracks).unwrap();
+        assert_eq!(all.counts().train, 100);
+        let text = view.minutes("more", Split::Train, 60.0, 1, &tracks).unwrap_err().to_string();
+        let expected = "expected at most the 48.33 minutes that its train split lasts, got 60";
+        assert!(text.ends_with(expected), "{text}");
     }
 
     #[test]

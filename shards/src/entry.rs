@@ -1,9 +1,8 @@
 //! What is known of one finished shard file: `shard-00000.json` while a set is being written, a line of `index.json` after.
 
-use crate::atomic;
 use crate::error::{Error, Result};
 use crate::spec::{Spec, track_name};
-use etude_manifests::Status;
+use etude_manifests::{Status, atomic};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -106,7 +105,7 @@ impl FileEntry {
         let path = entry_path(dir, n);
         let mut text = serde_json::to_vec(self).map_err(|e| Error::io(&path)(e.into()))?;
         text.push(b'\n');
-        atomic::write(&path, &text)
+        atomic::write(&path, &text).map_err(Error::io(&path))
     }
 
     /// Refuses an entry that contradicts itself; `place` is the file it was read from.

@@ -1,9 +1,9 @@
 //! `index.json`: what a shard set is and which files hold which tracks. Written last: a folder without it is not a set.
 
-use crate::atomic;
 use crate::entry::{FileEntry, Refused, TrackEntry};
 use crate::error::{Error, Result};
 use crate::spec::{Spec, track_name};
+use etude_manifests::atomic;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -84,7 +84,7 @@ impl Index {
         let on_disk = OnDisk { version: VERSION, spec: index.spec, files: index.files };
         let mut text = serde_json::to_vec(&on_disk).map_err(|e| Error::io(&path)(e.into()))?;
         text.push(b'\n');
-        atomic::write(&path, &text)?;
+        atomic::write(&path, &text).map_err(Error::io(&path))?;
         let index = Self { dir: index.dir, spec: on_disk.spec, files: on_disk.files };
         index.remove_leftovers()?;
         Ok(index)
@@ -222,7 +222,7 @@ impl Index {
                     && matches!(end, ".json" | ".json.part" | ".parquet" | ".parquet.part")
             });
             if ours && !self.files.iter().any(|f| f.name == name) {
-                atomic::remove(&found.path())?;
+                atomic::remove(&found.path()).map_err(Error::io(found.path()))?;
             }
         }
         Ok(())

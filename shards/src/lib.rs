@@ -4,7 +4,6 @@
 //! crosses files. [`ShardFile`] writes a file, [`Index::assemble`] makes a set of the files, [`Index::open`] reads it.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
-mod atomic;
 mod batch;
 mod config;
 mod crop;

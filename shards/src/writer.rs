@@ -5,7 +5,6 @@
 //! statistics, no compression, one row per page, so that the offset index alone leads to any block. Nothing in a file
 //! depends on the time or the machine.
 
-use crate::atomic;
 use crate::entry::{FileEntry, Refused, TrackEntry};
 use crate::error::{Error, Result};
 use crate::index::VERSION;
@@ -15,6 +14,7 @@ use arrow_array::{
 };
 use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use etude_manifests::atomic;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
@@ -66,7 +66,8 @@ impl ShardFile {
         spec.check()?;
         fs::create_dir_all(dir).map_err(Error::io(dir))?;
         // An entry of an earlier run must never describe the file that is about to change.
-        atomic::remove(&crate::entry::entry_path(dir, n))?;
+        let entry = crate::entry::entry_path(dir, n);
+        atomic::remove(&entry).map_err(Error::io(&entry))?;
         let name = FileEntry::file_name(n);
         let part = atomic::part_path(&dir.join(&name));
         let file = File::create(&part).map_err(Error::io(&part))?;
@@ -163,7 +164,8 @@ impl ShardFile {
         let out = writer.into_inner().map_err(Error::parquet(&part))?;
         self.entry.bytes = out.bytes;
         self.entry.blake3 = out.hash.finalize().to_hex().to_string();
-        atomic::publish(&out.file, &self.dir.join(&self.entry.name))?;
+        let path = self.dir.join(&self.entry.name);
+        atomic::publish(&out.file, &path).map_err(Error::io(&path))?;
         self.entry.write(&self.dir, self.n)?;
         Ok(self.entry.clone())
     }

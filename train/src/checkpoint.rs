@@ -5,11 +5,11 @@
 //! `last.part` to `last`: at any moment at least one whole state is there, and digests tell a damaged one. There is no
 //! generator state: dropout is seeded anew at every step from the run's seed and the step.
 
-use crate::atomic;
 use crate::error::{Error, Result};
 use crate::run_dir::RunDir;
 use crate::schedule::ScheduleState;
 use crate::stopping::Stopping;
+use etude_manifests::atomic;
 use etude_models::weights::{self, TensorFile};
 use etude_shards::LoaderState;
 use serde::{Deserialize, Serialize};
@@ -124,14 +124,14 @@ pub(crate) fn save(dir: &RunDir, saved: &Saved) -> Result<()> {
         digests.insert(name.to_owned(), digest(&part.join(name))?);
     }
     json(&part.join(DIGESTS), &digests)?;
-    atomic::sync_dir(&part)?;
+    atomic::sync_dir(&part).map_err(Error::io(&part))?;
     let (last, old) = (dir.last(), dir.last_old());
     if last.exists() {
         remove(&old)?;
         fs::rename(&last, &old).map_err(Error::io(&old))?;
     }
     fs::rename(&part, &last).map_err(Error::io(&last))?;
-    atomic::sync_dir(dir.path())
+    atomic::sync_dir(dir.path()).map_err(Error::io(dir.path()))
 }
 
 /// The latest whole checkpoint; `None` when there never was one. The second value says which damaged one was passed
@@ -188,9 +188,7 @@ fn load(path: &Path) -> Result<Saved> {
 }
 
 fn json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|e| Error::io(path)(e.into()))?;
-    text.push(b'\n');
-    atomic::write(path, &text)
+    atomic::write_json(path, value).map_err(Error::io(path))
 }
 
 /// blake3 of a file, hex.

@@ -126,9 +126,13 @@ pub enum Error {
         /// Which setting or folder, and what to do.
         text: String,
     },
-    /// The score that selects checkpoints does not exist.
-    #[error("trainer.keep.by: no score named {name:?}; this task gives {known}")]
+    /// The validation split does not define the score that selects checkpoints or ends the run.
+    #[error(
+        "{key}: the validation split does not define {name:?}, which needs a class that some examples have and some have not; it defines {known}"
+    )]
     NoScore {
+        /// The setting.
+        key: &'static str,
         /// The name asked for.
         name: String,
         /// The names there are.

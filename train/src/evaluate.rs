@@ -1,6 +1,5 @@
 //! Scoring a run: its best state over the tracks of a split.
 
-use crate::atomic;
 use crate::cache;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
@@ -12,7 +11,7 @@ use crate::run_dir::RunDir;
 use crate::setup::{Setup, base_digest, build_model};
 use crate::trainer::scoring_pace;
 use etude_eval::{Scores, Task, Windowed, predict, score, windows, write_predictions};
-use etude_manifests::Split;
+use etude_manifests::{Split, atomic};
 use etude_models::{Input, Model, Tuning};
 use etude_shards::{Loader, LoaderConfig};
 use serde::Serialize;
@@ -203,9 +202,7 @@ fn score_run(
         task,
     )?;
     let path = dir.path().join(format!("scores.{name}.json"));
-    let mut text = serde_json::to_vec_pretty(&found).map_err(|e| Error::io(&path)(e.into()))?;
-    text.push(b'\n');
-    atomic::write(&path, &text)?;
+    atomic::write_json(&path, &found).map_err(Error::io(&path))?;
     Ok(found)
 }
 

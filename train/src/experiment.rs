@@ -145,6 +145,15 @@ pub struct KeepConfig {
     pub mode: Mode,
 }
 
+impl TrainerConfig {
+    /// The scores that decide on the states kept and on an early end, each behind its key.
+    pub(crate) fn watched(&self) -> [(&'static str, &String); 2] {
+        let keep = ("trainer.keep.by", &self.keep.by);
+        let stop = self.stop.as_ref().and_then(|stop| stop.by.as_ref());
+        [keep, stop.map_or(keep, |by| ("trainer.stop.by", by))]
+    }
+}
+
 /// Section `[eval]`.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

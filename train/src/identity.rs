@@ -1,9 +1,8 @@
 //! What a run was trained on, as hashes, so that it is never resumed or scored on something else unnoticed.
 
-use crate::atomic;
 use crate::error::{Error, Result};
 use crate::run_dir::RunDir;
-use etude_manifests::{View, Vocab};
+use etude_manifests::{View, Vocab, atomic};
 use etude_shards::Index;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -76,9 +75,7 @@ impl Identity {
 
     pub(crate) fn write(&self, dir: &RunDir) -> Result<()> {
         let path = dir.identity();
-        let mut text = serde_json::to_vec_pretty(self).map_err(|e| Error::io(&path)(e.into()))?;
-        text.push(b'\n');
-        atomic::write(&path, &text)
+        atomic::write_json(&path, self).map_err(Error::io(&path))
     }
 
     /// Whether a run with this identity may use what `now` describes.

@@ -4,6 +4,7 @@ use crate::checkpoint::Kept;
 use crate::error::{Error, Result};
 use crate::experiment::KeepConfig;
 use crate::run_dir::{RunDir, step_file};
+use etude_manifests::atomic;
 use etude_models::Model;
 use etude_models::weights::{self, TensorFile};
 use std::fs;
@@ -68,10 +69,7 @@ pub(crate) fn restore(model: &Model, state: &[(String, Tensor)], path: &Path) ->
 /// Makes `best.safetensors` the first of the list; removes it when the list is empty.
 pub(crate) fn link_best(dir: &RunDir, list: &[Kept]) -> Result<()> {
     let (best, part) = (dir.best(), dir.path().join("best.safetensors.part"));
-    let gone = |path: &Path| match fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(e)),
-        _ => Ok(()),
-    };
+    let gone = |path: &Path| atomic::remove(path).map_err(Error::io(path));
     let Some(first) = list.first() else { return gone(&best) };
     let from = dir.kept().join(step_file(first.step));
     gone(&part)?;

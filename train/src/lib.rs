@@ -5,7 +5,6 @@
 //! [`paper_rows`] finds the runs of a paper.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
-mod atomic;
 mod cache;
 mod check;
 mod checkpoint;

@@ -1,13 +1,13 @@
 //! What a run leaves beside its states: `config.toml`, `identity.json`, `versions.txt` at the start, `report.json` at the
 //! end.
 
-use crate::atomic;
 use crate::checkpoint::State;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::run_dir::RunDir;
 use crate::setup::Setup;
 use crate::trainer::Outcome;
+use etude_manifests::atomic;
 use etude_shards::Refused;
 use tch::Device;
 
@@ -17,7 +17,7 @@ pub(crate) fn start(exp: &Experiment, dir: &RunDir, setup: &Setup) -> Result<()>
         setup.identity.write(dir)?;
     }
     if !dir.config().exists() {
-        atomic::write(&dir.config(), exp.text().as_bytes())?;
+        atomic::write(&dir.config(), exp.text().as_bytes()).map_err(Error::io(&dir.config()))?;
     }
     let torch = etude_aten::facts()?;
     dir.note_versions(&[
@@ -53,9 +53,7 @@ pub(crate) fn finish(
         "skipped": skipped,
     });
     let path = dir.report();
-    let mut text = serde_json::to_vec_pretty(&report).map_err(|e| Error::io(&path)(e.into()))?;
-    text.push(b'\n');
-    atomic::write(&path, &text)
+    atomic::write_json(&path, &report).map_err(Error::io(&path))
 }
 
 /// Most memory of the GPU in tensors.

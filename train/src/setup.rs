@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::identity::Identity;
 use crate::objective::Objective;
-use etude_manifests::{View, read_view};
+use etude_manifests::{Split, View, read_view};
 use etude_models::{Input, Model, ModelConfig};
 use etude_shards::{Index, Kind};
 use tch::Device;
@@ -37,6 +37,22 @@ impl Setup {
         let base = base_digest(&model)?;
         let identity = Identity { base, ..Identity::of(&view, &exp.data.shards, &index) };
         Ok(Self { device, view, index, identity, objective, model })
+    }
+
+    /// Whether the validation split defines the scores that the run goes by: of a corpus with one class it may not.
+    pub(crate) fn check_scores(&self, exp: &Experiment) -> Result<()> {
+        let Some(task) = self.objective.task() else { return Ok(()) };
+        if self.view.only(Split::Valid).next().is_none() {
+            return Ok(());
+        }
+        let mut known = task.defines(&self.view, Split::Valid)?;
+        known.push(crate::LOSS.to_owned());
+        match exp.trainer.watched().into_iter().find(|(_, by)| !known.contains(by)) {
+            None => Ok(()),
+            Some((key, name)) => {
+                Err(Error::NoScore { key, name: name.clone(), known: known.join(", ") })
+            }
+        }
     }
 }
 

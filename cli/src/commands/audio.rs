@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result, bail};
 use etude_ingest::{DecodeLimits, Pcm, Resampler};
+use etude_manifests::atomic;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Decodes one file to mono, or says why it cannot be used.
 pub fn read(path: &Path) -> Result<Pcm> {
@@ -27,10 +28,8 @@ pub fn resampler(name: &str) -> Result<Resampler, String> {
 
 /// Writes a file under a `.part` name and renames it when it is whole.
 pub fn write_whole(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
+    let part = atomic::part_path(path);
     write(&part)
-        .and_then(|()| std::fs::rename(&part, path).context("renaming"))
+        .and_then(|()| Ok(atomic::publish(&std::fs::File::open(&part)?, path)?))
         .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -4,7 +4,8 @@ use crate::ui::{Ui, exit};
 use anyhow::{Context, Result, bail};
 use etude_eval::bootstrap::Bootstrap;
 use etude_eval::paper::{self, CompareConfig};
-use std::path::{Path, PathBuf};
+use etude_manifests::atomic;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `etude table`.
@@ -50,7 +51,8 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     let cfg = CompareConfig { bootstrap, baseline: args.baseline };
     let found = paper::compare(&args.paper.to_string_lossy(), rows, &cfg)?;
     if let Some(path) = &args.html {
-        write(path, &paper::html(&found))?;
+        atomic::write(path, paper::html(&found).as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     let text = match (args.md, args.csv) {
         (true, _) => paper::markdown(&found),
@@ -59,14 +61,4 @@ pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     };
     ui.result(&text, &serde_json::to_value(&found)?)?;
     Ok(exit(false))
-}
-
-/// Whole or not at all.
-fn write(path: &Path, page: &str) -> Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    std::fs::write(&part, page)
-        .and_then(|()| std::fs::rename(&part, path))
-        .with_context(|| format!("cannot write {}", path.display()))
 }

@@ -6,18 +6,18 @@ use crate::error::{Error, Result};
 use arrow_array::builder::{Float32Builder, ListBuilder};
 use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use etude_manifests::atomic;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A table being written; it has a `.part` name until it is finished.
 pub struct TableFile {
     path: PathBuf,
-    part: PathBuf,
     schema: SchemaRef,
     writer: ArrowWriter<File>,
     dim: u32,
@@ -29,9 +29,6 @@ impl TableFile {
     /// # Errors
     /// [`Error::Table`] when it cannot be written.
     pub fn create(path: &Path, dim: usize, about: &[(&str, String)]) -> Result<Self> {
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
         let number = Arc::new(Field::new("element", DataType::Float32, false));
         let schema = Arc::new(Schema::new(vec![
             Field::new("path", DataType::Utf8, false),
@@ -45,10 +42,10 @@ impl TableFile {
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_key_value_metadata(Some(about))
             .build();
-        let file = File::create(&part).map_err(fail(path))?;
+        let file = File::create(atomic::part_path(path)).map_err(fail(path))?;
         let writer =
             ArrowWriter::try_new(file, schema.clone(), Some(properties)).map_err(fail(path))?;
-        Ok(Self { path: path.to_owned(), part, schema, writer, dim: dim as u32 })
+        Ok(Self { path: path.to_owned(), schema, writer, dim: dim as u32 })
     }
 
     /// Adds one file's embedding; it is in the table when this returns.
@@ -76,8 +73,7 @@ impl TableFile {
     /// [`Error::Table`] when it cannot be written.
     pub fn finish(self) -> Result<()> {
         let file = self.writer.into_inner().map_err(fail(&self.path))?;
-        file.sync_all().map_err(fail(&self.path))?;
-        fs::rename(&self.part, &self.path).map_err(fail(&self.path))
+        atomic::publish(&file, &self.path).map_err(fail(&self.path))
     }
 }
 

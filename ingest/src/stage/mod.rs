@@ -18,12 +18,11 @@ use crate::decode::{DecodeLimits, Decoded};
 use crate::error::{Error, Result};
 use crate::npy;
 use crate::policy::Outcome;
-use etude_manifests::Track;
+use etude_manifests::{Track, atomic};
 use journal::Journal;
 use mels::Content;
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Decoder and version of our own rules around it: facts of different decoders are not comparable.
@@ -110,24 +109,12 @@ impl Lock {
     }
 }
 
-/// A whole file or none: `.part`, flushed to disk, renamed.
+/// A whole file or none.
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let written = File::create(&part)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&part, path));
-    written.map_err(|e| {
-        let _ = fs::remove_file(&part); // the first error is the one worth reporting
-        Error::io(path)(e)
-    })
+    atomic::write(path, bytes).map_err(Error::io(path))
 }
 
 /// Removes a file that may not be there.
 fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(e)),
-        _ => Ok(()),
-    }
+    atomic::remove(path).map_err(Error::io(path))
 }

@@ -118,7 +118,7 @@ pub fn write_tracks(path: &Path, tracks: &[Track], meta: &TableMeta) -> Result<(
     ];
     let mut statistics = vec!["key".to_owned(), "status".to_owned()];
     statistics.extend(layout.splits.iter().map(|s| format!("split:{s}")));
-    atomic::write(path, |file| {
+    atomic::write_through(path, |file| {
         let batches =
             rows.chunks(ROWS).map(|rows| layout.batch(rows).map_err(|what| invalid(path, what)));
         write_batches(file, path, layout.schema.clone(), metadata, &statistics, batches)

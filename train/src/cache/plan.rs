@@ -2,13 +2,12 @@
 
 use super::disk::{lock, room, size};
 use super::{ABOUT, About, CacheNumber, FILE_BYTES, Kept, Key, ROW_BYTES, VERSION};
-use crate::atomic;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
 use crate::log::{Log, Pace, Phase};
 use crate::setup::Setup;
 use crate::trainer::event;
-use etude_manifests::Split;
+use etude_manifests::{Split, atomic};
 use etude_models::Start;
 use etude_shards::{
     Batch, FileEntry, Index, Kind, LoaderState, Number, Reader, ShardFile, Spec, TrackRow, Window,
@@ -166,9 +165,8 @@ impl<'a> Plan<'a> {
         };
         let kind = if kind == tch::Kind::BFloat16 { "bf16" } else { "f32" }.to_owned();
         let about = About { made_from: self.key.clone(), kind, dim, frames };
-        let mut text = serde_json::to_vec_pretty(&about).map_err(garbage)?;
-        text.push(b'\n');
-        atomic::write(&self.dir.join(ABOUT), &text)?;
+        let path = self.dir.join(ABOUT);
+        atomic::write_json(&path, &about).map_err(Error::io(&path))?;
         Ok(about)
     }
 

@@ -5,11 +5,11 @@
 //! the same in every pass. Letters: B crops, T samples, T' tokens, K codebook entries.
 
 use crate::LOSS;
-use crate::atomic;
 use crate::error::{Error, Result};
 use crate::objective::{Extras, Objective, Scored};
 use crate::objectives::means::means;
 use etude_eval::{Task, inputs};
+use etude_manifests::atomic;
 use etude_models::masked::{self, BLOCK, BLOCK_TOKENS, BlockMask};
 use etude_models::musicfm::MusicFm;
 use etude_models::{Backbone, Layer, Model, weights};
@@ -97,7 +97,8 @@ impl Objective for MaskedTokens {
     fn export(&self, model: &Model, dir: &Path) -> Result<()> {
         let (mean, std) = musicfm(model)?.stats();
         let stats = serde_json::json!({ "melspec_2048_mean": mean, "melspec_2048_std": std });
-        atomic::write(&dir.join("stats.json"), format!("{stats:#}\n").as_bytes())?;
+        let path = dir.join("stats.json");
+        atomic::write_json(&path, &stats).map_err(Error::io(&path))?;
         Ok(weights::write(&dir.join("model.safetensors"), &model.merged()?, &BTreeMap::new())?)
     }
 }

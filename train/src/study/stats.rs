@@ -1,9 +1,9 @@
 //! Mean and deviation of the frames that a network standardises, measured once per training split and kept as a file.
 
 use super::{Recipe, Step, Work, push};
-use crate::atomic;
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
+use etude_manifests::atomic;
 use etude_models::{BackboneConfig, ast};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ pub fn write_stats(exp: &Experiment, out: &Path) -> Result<()> {
     if let Some(folder) = out.parent() {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     }
-    atomic::write(out, format!("[{mean:?}, {std:?}]\n").as_bytes())
+    atomic::write(out, format!("[{mean:?}, {std:?}]\n").as_bytes()).map_err(Error::io(out))
 }
 
 /// Both numbers of a file that [`write_stats`] wrote.

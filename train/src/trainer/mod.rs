@@ -66,6 +66,7 @@ pub fn run(
 ) -> Result<Outcome> {
     exp.check()?;
     let setup = Setup::new(exp, true)?;
+    setup.check_scores(exp)?;
     report::start(exp, dir, &setup)?;
     Trainer::new(exp, dir, setup, None)?.train(log, stop)
 }

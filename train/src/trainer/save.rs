@@ -34,16 +34,15 @@ impl Trainer<'_> {
         let Some(scores) = objective.validate(model, loader, &mut progress)? else {
             return Ok(());
         };
-        let named = |by: &String| {
+        let named = |key: &'static str, by: &String| {
             scores.get(by).copied().ok_or_else(|| Error::NoScore {
+                key,
                 name: by.clone(),
                 known: scores.keys().cloned().collect::<Vec<_>>().join(", "),
             })
         };
-        let keep = &self.exp.trainer.keep;
-        let stop_by =
-            self.exp.trainer.stop.as_ref().and_then(|s| s.by.as_ref()).unwrap_or(&keep.by);
-        let (score, watched) = (named(&keep.by)?, named(stop_by)?);
+        let [(keep_key, keep_by), (stop_key, stop_by)] = self.exp.trainer.watched();
+        let (score, watched) = (named(keep_key, keep_by)?, named(stop_key, stop_by)?);
         let place = self.keep(score, &scores)?;
         if self.schedule.watches() == Some(Watch::ValidLoss) {
             self.schedule.observe(scores.get(LOSS).copied().unwrap_or(f64::NAN));

@@ -3,7 +3,7 @@
 use super::overview::Overview;
 use anyhow::{Context, Result};
 use etude_eval::embed::{self, CorpusConfig, Deform, EmbedConfig, Pool};
-use etude_manifests::{Example, Split, View, read_view};
+use etude_manifests::{Example, Split, View, atomic, read_view};
 use etude_models::{Input, Pretrained};
 use etude_shards::Number;
 use etude_train::study::{Embed, Step, Study, Work, has_network, write_network, write_stats};
@@ -139,10 +139,9 @@ fn embed(study: &Study, cfg: &Embed, log: &mut Overview, stop: &AtomicBool) -> R
         Err(etude_eval::Error::Stopped { .. }) => return Ok(false),
         Err(e) => return Err(e.into()),
     }
-    let part = cfg.out.join(format!("{STAMP}.part"));
-    std::fs::write(&part, stamp_of(study, cfg)?)
-        .and_then(|()| std::fs::rename(&part, cfg.out.join(STAMP)))
-        .with_context(|| format!("cannot write {}", part.display()))?;
+    let stamp = cfg.out.join(STAMP);
+    atomic::write(&stamp, stamp_of(study, cfg)?.as_bytes())
+        .with_context(|| format!("cannot write {}", stamp.display()))?;
     Ok(true)
 }
 
