@@ -1,6 +1,6 @@
 //! `etude eval`: scores of a run.
 
-use crate::commands::train::resolve;
+use crate::commands::train::RunArgs;
 use crate::train_log::TrainLog;
 use crate::ui::{Ui, exit};
 use anyhow::{Context, Result};
@@ -10,30 +10,22 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `etude eval`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Run folder, or the experiment it came from
-    run: PathBuf,
+    #[command(flatten)]
+    run: RunArgs,
     /// train, valid or test
     #[arg(long, default_value = "test", value_parser = split)]
     split: Split,
-    /// Override one key of the run's experiment, e.g. --set data.dir='"/fast/disk"'
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    sets: Vec<String>,
-    /// Folder of the runs
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    runs: PathBuf,
 }
 
 /// Scores the best state; the scores and predictions are also written into the run folder.
 pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     super::begin();
-    let dir = resolve(&args.runs, &args.run, &args.sets)?;
-    let found = evaluate(&dir, args.split, &args.sets, ui)?;
+    let found = evaluate(&args.run.dir()?, args.split, &args.run.sets, ui)?;
     ui.result(&text(&found)?, &serde_json::to_value(&found)?)?;
     Ok(exit(false))
 }

@@ -1,6 +1,6 @@
 //! `etude export`: what a run tuned, in the layout of another library.
 
-use crate::commands::train::resolve;
+use crate::commands::train::RunArgs;
 use crate::ui::{Ui, exit};
 use anyhow::Result;
 use etude_train::Trained;
@@ -11,20 +11,14 @@ use std::process::ExitCode;
 /// Arguments of `etude export`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Run folder, or the experiment it came from
-    run: PathBuf,
+    #[command(flatten)]
+    run: RunArgs,
     /// peft: adapter_config.json and adapter_model.safetensors as huggingface/peft reads them
     #[arg(long)]
     format: Format,
     /// Where the files go
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Override one key of the run's experiment, e.g. --set model.weights=checkpoints/mert/95m
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    sets: Vec<String>,
-    /// Folder of the runs
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    runs: PathBuf,
 }
 
 /// The layouts there are.
@@ -36,7 +30,7 @@ enum Format {
 /// Writes the best state of a run.
 pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     etude_aten::cuda_init();
-    let trained = Trained::open(&resolve(&args.runs, &args.run, &args.sets)?, &args.sets)?;
+    let trained = Trained::open(&args.run.dir()?, &args.run.sets)?;
     let (model, tuning) = (&trained.model, &trained.experiment.tuning);
     let layers = match args.format {
         Format::Peft => etude_models::weights::peft::write(model, tuning, &args.out)?,

@@ -1,6 +1,6 @@
 //! `etude merge`: a tuned model as one plain network.
 
-use crate::commands::train::resolve;
+use crate::commands::train::RunArgs;
 use crate::ui::{Ui, exit};
 use anyhow::Result;
 use etude_train::Trained;
@@ -11,23 +11,17 @@ use std::process::ExitCode;
 /// Arguments of `etude merge`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Run folder, or the experiment it came from
-    run: PathBuf,
+    #[command(flatten)]
+    run: RunArgs,
     /// Where model.safetensors and config.json go
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Override one key of the run's experiment, e.g. --set model.weights=checkpoints/mert/95m
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    sets: Vec<String>,
-    /// Folder of the runs
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    runs: PathBuf,
 }
 
 /// Folds the best state of a run into its base weights.
 pub fn run(args: Args, ui: &Ui) -> Result<ExitCode> {
     etude_aten::cuda_init();
-    let trained = Trained::open(&resolve(&args.runs, &args.run, &args.sets)?, &args.sets)?;
+    let trained = Trained::open(&args.run.dir()?, &args.run.sets)?;
     let (model, exp) = (&trained.model, &trained.experiment);
     let count = etude_models::weights::merge(model, &exp.model, &exp.tuning, &args.out)?;
     let (out, method) = (args.out.display(), exp.tuning.name());

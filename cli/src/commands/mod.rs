@@ -15,8 +15,6 @@ mod eval;
 mod export;
 #[cfg(feature = "torch")]
 mod import;
-#[cfg(feature = "data")]
-mod ingest;
 #[cfg(feature = "inspect")]
 mod inspect;
 #[cfg(feature = "data")]
@@ -28,7 +26,7 @@ mod resample;
 #[cfg(feature = "torch")]
 mod score;
 #[cfg(feature = "data")]
-mod shards;
+mod stage;
 #[cfg(all(feature = "data", feature = "torch"))]
 mod study;
 #[cfg(feature = "torch")]
@@ -53,10 +51,10 @@ pub enum Command {
     Demo(demo::Args),
     /// Decode every file of a corpus once; write tracks, views and splits
     #[cfg(feature = "data")]
-    Ingest(ingest::Args),
+    Ingest(stage::Args),
     /// Decode, resample and write Parquet shards
     #[cfg(feature = "data")]
-    Shards(shards::Args),
+    Shards(stage::Args),
     /// Look into manifests, shards, runs: counts, label histograms, statuses, leaks, SQL
     #[cfg(feature = "inspect")]
     Inspect(inspect::Args),
@@ -121,9 +119,9 @@ impl Command {
             #[cfg(feature = "data")]
             Command::Demo(args) => demo::run(args, ui),
             #[cfg(feature = "data")]
-            Command::Ingest(args) => ingest::run(args, ui),
+            Command::Ingest(args) => stage::run(args, ui, etude_ingest::stage::tables::run),
             #[cfg(feature = "data")]
-            Command::Shards(args) => shards::run(args, ui),
+            Command::Shards(args) => stage::run(args, ui, etude_ingest::stage::pack::run),
             #[cfg(feature = "inspect")]
             Command::Inspect(args) => inspect::run(args, ui),
             Command::Check(args) => check::run(args, ui),

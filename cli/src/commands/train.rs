@@ -93,6 +93,26 @@ pub fn run_path(runs: &Path, config: &Path, seed: u64) -> PathBuf {
     runs.join(name).join(seed.to_string())
 }
 
+/// Which run, for the commands that take one.
+#[derive(clap::Args)]
+pub struct RunArgs {
+    /// Run folder, or the experiment it came from
+    run: PathBuf,
+    /// Override one key of the run's experiment, e.g. --set data.dir='"/fast/disk"'
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Folder of the runs
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+}
+
+impl RunArgs {
+    /// The run folder that is meant.
+    pub fn dir(&self) -> Result<RunDir> {
+        resolve(&self.runs, &self.run, &self.sets)
+    }
+}
+
 /// The run folder that is meant: the folder itself, or an experiment whose run it is.
 pub fn resolve(runs: &Path, given: &Path, sets: &[String]) -> Result<RunDir> {
     let path = if given.extension().is_some_and(|e| e == "toml") {
