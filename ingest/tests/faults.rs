@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 #[path = "shared/corpus.rs"]
+#[allow(dead_code, reason = "other test files make more of it")]
 mod corpus;
 
 use corpus::{Corpus, assert_same, contents, ingest, shards};

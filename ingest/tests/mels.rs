@@ -4,14 +4,14 @@
 #[path = "shared/corpus.rs"]
 mod corpus;
 
-use corpus::{Corpus, assert_same, contents, ingest, shards};
+use corpus::{Corpus, StopAfter, assert_same, contents, ingest, shards};
 use etude_features::{MelConfig, MelSpec, handcrafted};
-use etude_ingest::{Bad, Config, DecodeLimits, Progress, Resample, Resampler, Step, decode, stage};
+use etude_ingest::{Bad, Config, DecodeLimits, Resample, Resampler, decode, stage};
 use etude_manifests::{Status, read_tracks};
 use etude_shards::{Index, Kind, Number, Reader};
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 
 const MEL: &str = "shards.mel=vgg_16k_db";
 const BANDS: usize = 128;
@@ -73,7 +73,7 @@ fn threads_stops_and_second_runs_do_not_show_in_the_bytes() {
     many.data = corpus.dir.path().join("many");
     ingest(&many).unwrap();
     let stop = AtomicBool::new(false);
-    let after = StopAfter { stop: &stop, after: 39, done: AtomicUsize::new(0) };
+    let after = StopAfter::new(&stop, 39);
     stage::pack::run(&many, &after, &stop).unwrap_err();
     assert!(!shards(&many).unwrap().nothing_to_do);
     assert_same(&one.data, &many.data, "five threads, stopped once");
@@ -145,22 +145,6 @@ fn a_track_too_short_for_a_frame_is_refused_and_the_others_are_stored() {
     assert_eq!((report.stored, report.refused.len()), (5, 1));
     assert_eq!(report.refused[0].status, "too_short");
     assert!(report.refused[0].text.contains("257 samples"), "{}", report.refused[0].text);
-}
-
-struct StopAfter<'a> {
-    stop: &'a AtomicBool,
-    after: usize,
-    done: AtomicUsize,
-}
-
-impl Progress for StopAfter<'_> {
-    fn start(&self, _: &str, _: u64) {}
-    fn done(&self, _: &Step) {
-        if self.done.fetch_add(1, Ordering::Relaxed) + 1 == self.after {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-    }
-    fn finish(&self) {}
 }
 
 /// The corpus's mel files in the published form.

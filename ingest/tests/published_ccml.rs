@@ -7,7 +7,7 @@ mod shared;
 use etude_ingest::corpus::{Dunya, Fma, Lyra, Tradition};
 use etude_ingest::{Corpus, CorpusConfig};
 use etude_manifests::{Split, Target, View};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use unicode_normalization::UnicodeNormalization;
@@ -66,12 +66,39 @@ fn lyra_has_133_labels_and_the_published_hours_and_validation_rows() {
     };
     let hours = seconds.values().sum::<f64>() / 3600.0;
     assert!((hours - 79.96).abs() < 0.01, "{hours}");
+    let mut seconds: Vec<f64> = seconds.into_values().collect();
+    seconds.sort_by(f64::total_cmp);
+    assert_eq!((seconds[0], seconds[1570 / 2], seconds[1569]), (18.0, 185.0, 474.0));
     let text = shared::text("ccml/lyra/training.tsv").unwrap();
     let ids: Vec<&str> = text.lines().skip(1).map(|l| l.split('\t').next().unwrap()).collect();
     for row in [123, 416, 326, 229, 307, 501, 74, 871, 898, 190, 234, 267, 970] {
         let track = tracks.iter().find(|t| t.clip_id == ids[row]).unwrap();
         assert_eq!(track.splits["lyra"], Split::Valid, "row {row}");
     }
+}
+
+/// How many pieces of the training table have each class, most frequent first; names without a word before them are
+/// instruments.
+const LYRA_TRAINING: &str = "Voice 945, genres--Traditional 943, Violin 711, Percussion 666, Laouto 641, Guitar 463, \
+     Klarino 385, genres--Nisiotiko 333, place--None 312, Bass 307, Accordion 300, Santouri 264, genres--Aegean 247, \
+     place--Aegean-sea 247, genres--Epirotic 185, place--Epirus 185, Bouzouki 179, genres--Mikrasiatiko 122, \
+     place--Asia-minor 122, genres--Rebetiko 108, genres--Laiko 95, Piano 88, Lyra 81, Oud 81, genres--Macedonian 69, \
+     place--Macedonia 69, genres--Peloponnesian 64, place--Peloponnese 64, Mandolin 61, Kanonaki 60";
+
+#[test]
+fn lyras_classes_have_their_published_numbers_of_training_pieces() {
+    let Some(data) = shared::data() else { return };
+    let corpus = Lyra { metadata: "lyra".into(), ..Lyra::default() };
+    let cfg = CorpusConfig { dataset: "lyra".into(), root: data.join("ccml") };
+    let tracks = corpus.tracks(&cfg).unwrap();
+    let training: Vec<_> = tracks.iter().filter(|t| t.splits["lyra"] != Split::Test).collect();
+    assert_eq!((training.len(), tracks.len() - training.len()), (1240, 330));
+    let count = |class: &String| {
+        let has = training.iter().filter(|t| t.tags.as_ref().unwrap().contains(class)).count();
+        format!("{} {has}", class.strip_prefix("instruments--").unwrap_or(class))
+    };
+    let vocab = corpus.vocabs(&cfg, &tracks).unwrap().remove(0);
+    assert_eq!(vocab.classes.iter().map(count).collect::<Vec<_>>().join(", "), LYRA_TRAINING);
 }
 
 /// A metadata folder of FMA with the published labels and invented everything else.
@@ -123,6 +150,23 @@ fn fma_has_its_published_split_vocabulary_and_test_support() {
         view.only(split).filter(|e| none(&e.target)).count()
     };
     assert_eq!([Split::Train, Split::Valid, Split::Test].map(without), [1478, 197, 383]);
+    let all = corpus.tracks(&CorpusConfig { dataset: "fma".into(), root: root.path().into() });
+    let all = all.unwrap();
+    let titles: BTreeSet<&String> = all.iter().flat_map(|t| t.tags.iter().flatten()).collect();
+    let sizes = || all.iter().map(|t| t.tags.as_ref().unwrap().len());
+    assert_eq!(
+        (all.len(), titles.len(), sizes().min(), sizes().max()),
+        (25_000, 151, Some(1), Some(8))
+    );
+    let known_bad = shared::text("fma/known_bad.tsv").unwrap();
+    let bad = |id: &str| known_bad.lines().skip(1).any(|l| l.split('\t').next() == Some(id));
+    let dropped: Vec<&str> = all
+        .iter()
+        .filter(|t| !t.splits.contains_key("fma_ccml"))
+        .map(|t| t.clip_id.as_str())
+        .collect();
+    assert_eq!(dropped.len(), 20);
+    assert!(dropped.iter().all(|id| bad(id)) && bad("108924") && !dropped.contains(&"108924"));
     let medium = views.iter().find(|v| v.name == "fma_medium").unwrap();
     assert_eq!(medium.examples.len(), 25_000 - 21); // less the known bad
 }

@@ -5,12 +5,12 @@
 #[path = "shared/corpus.rs"]
 mod corpus;
 
-use corpus::{Corpus, assert_same, contents, ingest, shards, write_clip};
-use etude_ingest::{Bad, Check, Error, Progress, Step, stage};
+use corpus::{Corpus, StopAfter, assert_same, contents, ingest, shards, write_clip};
+use etude_ingest::{Bad, Check, Error, Progress, stage};
 use etude_manifests::{Split, Status, Track, Warning, read_tracks, read_view};
 use etude_shards::Index;
 use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 
 /// Clip `i` has key `tones:<3 i + 2>`.
 fn key(i: usize) -> String {
@@ -292,23 +292,6 @@ fn a_data_set_without_one_usable_track_is_an_error_that_shows_the_first() {
     assert!(why.contains("empty_file"), "{why}");
 }
 
-/// Counts, and asks for a stop after some tracks.
-struct StopAfter<'a> {
-    stop: &'a AtomicBool,
-    after: usize,
-    done: AtomicUsize,
-}
-
-impl Progress for StopAfter<'_> {
-    fn start(&self, _: &str, _: u64) {}
-    fn done(&self, _: &Step) {
-        if self.done.fetch_add(1, Ordering::Relaxed) + 1 == self.after {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-    }
-    fn finish(&self) {}
-}
-
 #[test]
 fn a_stop_ends_either_stage_cleanly_and_the_next_run_goes_on() {
     let corpus = Corpus::new(60);
@@ -321,7 +304,7 @@ fn a_stop_ends_either_stage_cleanly_and_the_next_run_goes_on() {
     for run in stages {
         let stop = AtomicBool::new(false);
         // So late that one of the files in progress is complete, however they were served.
-        let after = StopAfter { stop: &stop, after: 59, done: AtomicUsize::new(0) };
+        let after = StopAfter::new(&stop, 59);
         let why = run(&cfg, &after, &stop).unwrap_err();
         assert!(matches!(why, Error::Stopped { done: 1.., total: 60 }), "{why}");
         let files = contents(&cfg.data);

@@ -1,11 +1,11 @@
 //! A small corpus in the layout of MagnaTagATune, made of tones, and the folders that the stages fill from it.
 
-use etude_ingest::{Bad, Config, Report, Result, stage};
+use etude_ingest::{Bad, Config, Progress, Report, Result, Step, stage};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A corpus and its config, in a folder of its own.
 pub struct Corpus {
@@ -160,4 +160,27 @@ pub fn assert_same(left: &Path, right: &Path, what: &str) {
     for (name, bytes) in &left {
         assert!(*bytes == right[name], "{what}: {name} differs");
     }
+}
+
+/// Counts, and asks for a stop after some tracks.
+pub struct StopAfter<'a> {
+    stop: &'a AtomicBool,
+    after: usize,
+    done: AtomicUsize,
+}
+
+impl<'a> StopAfter<'a> {
+    pub fn new(stop: &'a AtomicBool, after: usize) -> Self {
+        Self { stop, after, done: AtomicUsize::new(0) }
+    }
+}
+
+impl Progress for StopAfter<'_> {
+    fn start(&self, _: &str, _: u64) {}
+    fn done(&self, _: &Step) {
+        if self.done.fetch_add(1, Ordering::Relaxed) + 1 == self.after {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+    fn finish(&self) {}
 }
