@@ -4,32 +4,8 @@
 
 mod common;
 
-use common::{assert_fails, etude};
+use common::{LORA, assert_fails, etude};
 use std::path::Path;
-
-const EXPERIMENT: &str = r#"
-[run]
-seed = 1
-device = "cpu"
-[data]
-view = "demo"
-shards = "demo-24k"
-crop = { kind = "random", steps = 12000 }
-batch = 8
-[model]
-backbone = { name = "mert", layers = 2, dim = 32, inner = 64, heads = 4, conv_channels = 16 }
-head = { kind = "linear" }
-[tuning]
-method = "lora"
-[objective]
-kind = "supervised"
-task = { kind = "tagging" }
-[optim]
-kind = "adam"
-lr = 3e-3
-[trainer]
-epochs = 1
-"#;
 
 fn train(dir: &Path, set: &str) -> std::process::Output {
     let mut command = etude();
@@ -39,7 +15,7 @@ fn train(dir: &Path, set: &str) -> std::process::Output {
 #[test]
 fn every_impossible_experiment_is_one_error_that_names_its_key() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("x.toml"), EXPERIMENT).unwrap();
+    std::fs::write(dir.path().join("x.toml"), LORA).unwrap();
     for (set, words) in [
         ("trainer.stepps=3", ["stepps", "`accumulate`"]),
         ("model.backbone.depth=3", ["unknown field `depth`", "`layers`"]),

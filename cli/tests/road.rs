@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Place, assert_done, assert_fails};
+use common::{Place, TINY, assert_done, assert_fails};
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,45 +13,13 @@ const RUN: &str = "runs/tiny/1";
 
 /// A corpus with its shards, and an experiment that takes seconds.
 fn prepared(dir: &Path) -> Place {
-    let place = Place::new(dir, 48, 3.0);
-    place.done(&["ingest", "demo.toml"]);
-    place.done(&["shards", "demo.toml"]);
-    std::fs::write(
-        dir.join("tiny.toml"),
-        r#"
-[run]
-seed = 1
-device = "cpu"
-threads = 1
-[data]
-view = "demo"
-shards = "demo-16k"
-crop = { kind = "random", steps = 32768 }
-batch = 8
-[model]
-backbone = { name = "vggish", preset = "limited", channels = 2 }
-head = { kind = "published" }
-[tuning]
-method = "full"
-[objective]
-kind = "supervised"
-task = { kind = "tagging" }
-[optim]
-kind = "adam"
-lr = 3e-3
-clip = 5.0
-schedule = { kind = "constant" }
-[trainer]
-epochs = 6
-log_steps = 1
-save_steps = 2
-keep = { best = 1, by = "ROC-AUC", mode = "max" }
-[eval]
-window = { steps = 32768, hop = 32768, tail = "drop" }
-batch = 8
-"#,
-    )
-    .unwrap();
+    let place = Place::with_shards(dir, 48, 3.0, 16_000);
+    let trainer = "epochs = 6\nlog_steps = 1\nsave_steps = 2\n\
+         keep = { best = 1, by = \"ROC-AUC\", mode = \"max\" }\n[eval]\n\
+         window = { steps = 32768, hop = 32768, tail = \"drop\" }\nbatch = 8";
+    let optim = "lr = 3e-3\nclip = 5.0\nschedule = { kind = \"constant\" }";
+    let experiment = TINY.replace("lr = 3e-3", optim).replace("steps = 4", trainer);
+    std::fs::write(dir.join("tiny.toml"), experiment).unwrap();
     place
 }
 

@@ -78,7 +78,7 @@ fn limited(dir: &Path) -> Place {
     let manifests = dir.join("data/manifests");
     let view = read_view(&manifests.join("demo.parquet")).unwrap();
     let few: HashSet<&str> = view.only(Split::Train).take(6).map(|e| e.key.as_str()).collect();
-    write_view(&manifests, &view.listed("demo_limited_1", Split::Train, &few)).unwrap();
+    write_view(&manifests, &view.listed("demo_limited_1", Split::Train, &few).unwrap()).unwrap();
     let configs = dir.join("configs/limited");
     write(&configs.join("study.toml"), LIMITED);
     write(&configs.join("vggish.toml"), &train());
@@ -176,9 +176,7 @@ fn a_limited_data_study_runs_to_its_figures_and_survives_being_killed() {
 fn a_transfer_study_tunes_every_network_to_every_other_corpus() {
     let tmp = tempfile::tempdir().unwrap();
     let dir = tmp.path();
-    let place = Place::new(dir, 40, 4.0);
-    place.done(&["ingest", "demo.toml"]);
-    place.done(&["shards", "demo.toml"]);
+    let place = Place::with_shards(dir, 40, 4.0, 16_000);
     let configs = dir.join("configs/ccml");
     let study = "[study]\nkind = \"transfer\"\nmodels = [\"vggish\"]\nseeds = [1]\n\
                  corpora = [{ name = \"a\" }, { name = \"b\", numbered = true }]\n";

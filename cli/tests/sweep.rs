@@ -15,9 +15,7 @@ fn scored_row() -> String {
 #[test]
 fn a_failed_row_stops_no_other_and_the_sweep_goes_on_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
-    let place = Place::new(dir.path(), 32, 3.0);
-    place.done(&["ingest", "demo.toml"]);
-    place.done(&["shards", "demo.toml"]);
+    let place = Place::with_shards(dir.path(), 32, 3.0, 16_000);
     let configs = dir.path().join("configs/small");
     std::fs::create_dir_all(&configs).unwrap();
     let write = |name: &str, text: &str| std::fs::write(configs.join(name), text).unwrap();
@@ -52,9 +50,7 @@ fn a_failed_row_stops_no_other_and_the_sweep_goes_on_where_it_was() {
 #[test]
 fn a_row_comes_after_the_row_whose_weights_it_starts_from() {
     let dir = tempfile::tempdir().unwrap();
-    let place = Place::new(dir.path(), 32, 3.0);
-    place.done(&["ingest", "demo.toml"]);
-    place.done(&["shards", "demo.toml"]);
+    let place = Place::with_shards(dir.path(), 32, 3.0, 16_000);
     let configs = dir.path().join("configs/chain");
     std::fs::create_dir_all(&configs).unwrap();
     let write = |name: &str, text: &str| std::fs::write(configs.join(name), text).unwrap();

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Place, assert_done, assert_fails};
+use common::{LORA, Place, assert_done, assert_fails};
 use serde_json::Value;
 use std::path::Path;
 
@@ -12,43 +12,8 @@ const RUN: &str = "runs/tiny/1";
 
 /// A small MERT tuned with LoRA for a few steps, from random weights.
 fn tuned(dir: &Path) -> Place {
-    let place = Place::new(dir, 24, 2.0);
-    place.done(&["ingest", "demo.toml"]);
-    place.done(&["shards", "demo.toml", "--set", "shards.rate=24000"]);
-    std::fs::write(
-        dir.join("tiny.toml"),
-        r#"
-[run]
-seed = 1
-device = "cpu"
-threads = 1
-[data]
-view = "demo"
-shards = "demo-24k"
-crop = { kind = "random", steps = 12000 }
-batch = 8
-[model]
-head = { kind = "linear" }
-[model.backbone]
-name = "mert"
-layers = 2
-dim = 32
-inner = 64
-heads = 4
-conv_channels = 16
-[tuning]
-method = "lora"
-[objective]
-kind = "supervised"
-task = { kind = "tagging" }
-[optim]
-kind = "adam"
-lr = 3e-3
-[trainer]
-epochs = 1
-"#,
-    )
-    .unwrap();
+    let place = Place::with_shards(dir, 24, 2.0, 24_000);
+    std::fs::write(dir.join("tiny.toml"), LORA).unwrap();
     place.done(&["train", "tiny.toml"]);
     place
 }

@@ -31,6 +31,32 @@ lr = 3e-3
 steps = 4
 "#;
 
+/// One epoch of LoRA on a MERT of two narrow layers, on the corpus of a [`Place`] at 24 kHz: seconds.
+pub const LORA: &str = r#"
+[run]
+seed = 1
+device = "cpu"
+threads = 1
+[data]
+view = "demo"
+shards = "demo-24k"
+crop = { kind = "random", steps = 12000 }
+batch = 8
+[model]
+backbone = { name = "mert", layers = 2, dim = 32, inner = 64, heads = 4, conv_channels = 16 }
+head = { kind = "linear" }
+[tuning]
+method = "lora"
+[objective]
+kind = "supervised"
+task = { kind = "tagging" }
+[optim]
+kind = "adam"
+lr = 3e-3
+[trainer]
+epochs = 1
+"#;
+
 /// A folder with `raw/demo` in MTAT layout, and configs that point into it.
 pub struct Place {
     pub dir: PathBuf,
@@ -57,6 +83,14 @@ impl Place {
              data = \"data\"\n[ingest]\nmax_bad = 0.2\nmin_s = 0.2\n[shards]\nrate = 16000\n";
         std::fs::write(dir.join("demo.toml"), config).unwrap();
         Self { dir: dir.to_path_buf() }
+    }
+
+    /// As [`Place::new`], with the manifest and shards at `rate` Hz.
+    pub fn with_shards(dir: &Path, clips: usize, seconds: f64, rate: u32) -> Self {
+        let place = Self::new(dir, clips, seconds);
+        place.done(&["ingest", "demo.toml"]);
+        place.done(&["shards", "demo.toml", "--set", &format!("shards.rate={rate}")]);
+        place
     }
 
     /// `etude` in this folder.
