@@ -2,10 +2,10 @@
 bytes are read for one that is used. Formats that keep a track as one record read all of it for any crop.
 usage: crop_peers.py DATA_DIR make [--tracks 48]        writes each track once per format (about 550 MB each)
        crop_peers.py DATA_DIR all|PEER [--runs 3] [--workers 2]"""
-import argparse, glob, io, os, statistics, subprocess, sys, time
+import argparse, glob, io, itertools, os, statistics, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(__file__)); import common; common.one_thread()
 import numpy as np
-RATE, TRACK, CROP, BS = 24000, 240, 30, 16; N, C = RATE * TRACK, RATE * CROP
+RATE, TRACK, CROP, BS, PASSES = 24000, 240, 30, 16, 8; N, C = RATE * TRACK, RATE * CROP
 ap = argparse.ArgumentParser(); ap.add_argument('dir'); ap.add_argument('what'); ap.add_argument('--tracks', type=int, default=48)
 ap.add_argument('--runs', type=int, default=3); ap.add_argument('--workers', type=int, default=2); ap.add_argument('--only', default='')
 a = ap.parse_args(); D = a.dir
@@ -78,8 +78,9 @@ PEERS = dict(webdataset=p_webdataset, mosaicml=p_mosaicml, litdata=p_litdata, py
 
 def rchar(): return next(int(l.split()[1]) for l in open('/proc/self/io') if l.startswith('rchar'))
 def epoch(it):
+    """PASSES crops of every track"""
     n = 0
-    for b in it: assert b.shape[1] == C, b.shape; n += len(b)
+    for b in itertools.chain.from_iterable(itertools.repeat(it, PASSES)): assert b.shape[1] == C, b.shape; n += len(b)
     return n
 def overhead(name):
     """bytes through read() in one epoch without workers, over the bytes of its crops; formats that map files do not show up here"""

@@ -24,13 +24,9 @@ impl Number {
         let to = &mut to[start..];
         match self {
             Number::S16 => {
-                let mut overs = 0u64;
-                for (x, b) in from.iter().zip(to.as_chunks_mut::<2>().0) {
-                    let y = ties_even(x * 32768.0);
-                    overs += u64::from(!(-32768.0..=32767.0).contains(&y));
-                    *b = (y as i16).to_le_bytes(); // `as` saturates
-                }
-                overs
+                let to = to.as_chunks_mut::<2>().0;
+                let blocks = from.chunks(BLOCK).zip(to.chunks_mut(BLOCK));
+                blocks.map(|(from, to)| u64::from(s16(from, to))).sum()
             }
             Number::Bf16 => {
                 for (x, b) in from.iter().zip(to.as_chunks_mut::<2>().0) {
@@ -112,12 +108,23 @@ fn stream_s16(from: &[u8], to: &mut [f32]) {
     Number::S16.decode_any(tail_from, tail);
 }
 
-/// Nearest integer, ties to even, of anything within or near the range of 16 bits: adding 1.5 * 2^23 leaves no room for
-/// a fraction. Unlike `round_ties_even` it needs no call on processors without a rounding instruction.
-#[inline(always)]
-fn ties_even(y: f32) -> f32 {
-    const NO_FRACTION: f32 = 12_582_912.0;
-    (y.clamp(-65536.0, 65536.0) + NO_FRACTION) - NO_FRACTION
+/// Numbers between two additions to the 64-bit count of overs; the inner loop counts in 32 bits, as wide as its floats.
+const BLOCK: usize = 1 << 16;
+
+/// f32 to s16; returns how many values were saturated. Every step has a vector form on every processor: adding
+/// 1.5 * 2^23 rounds to an integer, ties to even, and leaves it in the low bits of the sum. Clamping first gives the same,
+/// because both ends are integers.
+fn s16(from: &[f32], to: &mut [[u8; 2]]) -> u32 {
+    const INTEGER_IN_LOW_BITS: f32 = 12_582_912.0;
+    let mut overs = 0;
+    for (x, b) in from.iter().zip(to) {
+        let y = x * 32768.0;
+        // -32768.5 is even when rounded up, 32767.5 is not when rounded down.
+        overs += u32::from((y < -32768.5) | (y >= 32767.5));
+        let sum = y.clamp(-32768.0, 32767.0) + INTEGER_IN_LOW_BITS;
+        *b = (sum.to_bits() as u16).to_le_bytes();
+    }
+    overs
 }
 
 #[cfg(test)]
@@ -166,6 +173,16 @@ mod tests {
         let half = 0.5 / 32768.0;
         let (back, _) = round_trip(Number::S16, &[half, 3.0 * half, -half, -3.0 * half]);
         assert_eq!(back, vec![0.0, 4.0 * half, 0.0, -4.0 * half]);
+    }
+
+    #[test]
+    fn saturation_begins_where_rounding_leaves_the_range() {
+        let step = 1.0 / 32768.0;
+        let count = |x: f32| round_trip(Number::S16, &[x * step]);
+        assert_eq!(count(32767.0), (vec![32767.0 * step], 0));
+        assert_eq!(count(32767.5), (vec![32767.0 * step], 1));
+        assert_eq!(count(-32768.5), (vec![-1.0], 0));
+        assert_eq!(count(-32768.504), (vec![-1.0], 1));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use etude_shards::{Crop, Index, Kind, Loader, LoaderConfig, Number, ShardFile, S
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Bytes read at once by the plain reader.
 const CHUNK: usize = 1 << 20;
@@ -33,8 +33,11 @@ pub struct Args {
     #[arg(long, default_value_t = 2)]
     threads: usize,
     /// Read ahead at most this much, MiB of float32
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = LoaderConfig::default().prefetch_bytes >> 20)]
     prefetch_mb: u64,
+    /// Epochs a run
+    #[arg(long, default_value_t = 1)]
+    epochs: u64,
     /// Runs
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -43,7 +46,7 @@ pub struct Args {
     scratch: PathBuf,
 }
 
-/// One epoch a run; the page cache is warm after the run that is not counted.
+/// One loader for all runs, as in training; the page cache and its buffers are warm after the run that is not counted.
 pub fn run(args: &Args) -> Result<Vec<Row>> {
     match &args.shards {
         Some(dir) => measure(args, dir),
@@ -67,31 +70,36 @@ fn measure(args: &Args, dir: &Path) -> Result<Vec<Row>> {
         prefetch_bytes: args.prefetch_mb << 20,
         ..LoaderConfig::default()
     };
-    let (mut firsts, mut stats) = (Vec::new(), None);
+    let begun = Instant::now();
+    let mut loader = Loader::train(&index, &view, &config, 1)?;
+    let batches = args.epochs.max(1) * loader.batches_per_epoch();
+    if batches == 0 {
+        bail!("{}: no batches", dir.display());
+    }
+    let mut take = || {
+        let batch = loader.next().context("the training loader never ends")??;
+        let samples = batch.keys.len();
+        loader.recycle(batch);
+        anyhow::Ok(samples)
+    };
+    take()?;
+    let first_ms = begun.elapsed().as_secs_f64() * 1e3;
     let mut samples = 0;
     let times = timed(args.runs, || {
-        let begun = Instant::now();
-        let mut loader = Loader::train(&index, &view, &config, 1)?;
         samples = 0;
-        for n in 0..loader.batches_per_epoch() {
-            let batch = loader.next().context("the training loader never ends")??;
-            if n == 0 {
-                firsts.push(begun.elapsed());
-            }
-            samples += batch.keys.len();
-            loader.recycle(batch);
+        for _ in 0..batches {
+            samples += take()?;
         }
-        stats = Some(loader.stats());
         Ok(())
     })?;
-    let Some(stats) = stats else { bail!("{}: no batches", dir.display()) };
-    let used = stats.bytes_used as f64 / 1e6;
+    let stats = loader.stats();
+    let used = stats.bytes_used as f64 / stats.samples.max(1) as f64 * samples as f64 / 1e6;
     let threads = args.threads;
-    let first_ms = firsts.iter().min().map_or(0.0, Duration::as_secs_f64) * 1e3;
     let mut rows = vec![
         Row::rate("loader", samples as f64, "clips/s", times.clone()).note(format!(
-            "batches of {}, {threads} threads{}",
+            "batches of {}, {threads} threads, {} MiB ahead{}",
             args.batch,
+            args.prefetch_mb,
             peak()
         )),
         Row::rate("loader", used, "MB/s stored", times).note(format!(
@@ -100,7 +108,7 @@ fn measure(args: &Args, dir: &Path) -> Result<Vec<Row>> {
         )),
     ];
     if args.crop.is_none() {
-        rows.extend(plain(args, &index, samples as f64)?);
+        rows.extend(plain(args, &index, view.examples.len() as f64)?);
     }
     Ok(rows)
 }
