@@ -89,7 +89,9 @@ def ingest():
         if not where.is_dir():
             return [dict(who='étude', what='ingest', missing='no MP3s: make_corpus.py needs ffmpeg and a Python with numpy')]
         threads = args.threads if name == 'jamendo' else 1
-        found = twice(lambda: etude('ingest', where, '--runs', args.runs, '--threads', threads),
+        # to memory where that is a folder: the peers keep their samples there
+        scratch = ('--scratch', '/dev/shm') if os.access('/dev/shm', os.W_OK) else ()
+        found = twice(lambda: etude('ingest', where, '--runs', args.runs, '--threads', threads, *scratch),
                       lambda: peers('ingest_peers.py', where, 24000, '--runs', args.runs))
         rows += [dict(row, what=f'{name}: {row["what"]}') for row in found]
     return rows

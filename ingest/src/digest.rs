@@ -1,6 +1,6 @@
 //! Digests: of a file's bytes, of its samples, and the one its publisher gives.
 
-use crate::simd::dispatch;
+use etude_shards::to_s16;
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of `bytes`.
@@ -56,45 +56,10 @@ impl PcmDigest {
     }
 }
 
-dispatch! {
-    /// Writes two bytes a sample. Adding 1.5 * 2^23 leaves the rounded integer in the low bits of the float.
-    fn to_s16(samples: &[f32], bytes: &mut [u8]) {
-        const ROUND: f32 = 12_582_912.0;
-        let (pairs, _) = bytes.as_chunks_mut::<2>();
-        for (to, &x) in pairs.iter_mut().zip(samples) {
-            let v = (x * 32768.0).clamp(-32768.0, 32767.0);
-            *to = ((v + ROUND).to_bits() as u16).to_le_bytes();
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
-
-    fn s16(x: f32) -> i16 {
-        let mut out = [0; 2];
-        to_s16(&[x], &mut out);
-        i16::from_le_bytes(out)
-    }
-
-    #[test]
-    fn every_16_bit_value_survives_the_way_through_floats() {
-        for v in i16::MIN..=i16::MAX {
-            assert_eq!(s16(f32::from(v) / 32768.0), v);
-        }
-    }
-
-    #[test]
-    fn halves_round_to_even_and_overs_are_clamped() {
-        let step = 1.0 / 32768.0;
-        assert_eq!(
-            [s16(0.5 * step), s16(1.5 * step), s16(-0.5 * step), s16(-1.5 * step)],
-            [0, 2, 0, -2]
-        );
-        assert_eq!([s16(1.5), s16(-1.5), s16(1e30)], [32767, -32768, 32767]);
-    }
 
     #[test]
     fn all_three_kinds_of_published_digest_are_compared() {

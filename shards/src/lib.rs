@@ -34,6 +34,7 @@ pub use index::{Index, VERSION};
 pub use kind::{Kind, Number};
 pub use labels::Labels;
 pub use loader::Loader;
+pub use number::to_s16;
 pub use order::{Order, epoch_order};
 pub use reader::{ReadFacts, Reader};
 pub use spec::{Spec, TrackRow};

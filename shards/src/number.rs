@@ -23,11 +23,7 @@ impl Number {
         to.resize(start + from.len() * self.bytes(), 0);
         let to = &mut to[start..];
         match self {
-            Number::S16 => {
-                let to = to.as_chunks_mut::<2>().0;
-                let blocks = from.chunks(BLOCK).zip(to.chunks_mut(BLOCK));
-                blocks.map(|(from, to)| u64::from(s16(from, to))).sum()
-            }
+            Number::S16 => to_s16(from, to),
             Number::Bf16 => {
                 for (x, b) in from.iter().zip(to.as_chunks_mut::<2>().0) {
                     let bits = x.to_bits();
@@ -108,23 +104,26 @@ fn stream_s16(from: &[u8], to: &mut [f32]) {
     Number::S16.decode_any(tail_from, tail);
 }
 
-/// Numbers between two additions to the 64-bit count of overs; the inner loop counts in 32 bits, as wide as its floats.
-const BLOCK: usize = 1 << 16;
-
-/// f32 to s16; returns how many values were saturated. Every step has a vector form on every processor: adding
-/// 1.5 * 2^23 rounds to an integer, ties to even, and leaves it in the low bits of the sum. Clamping first gives the same,
-/// because both ends are integers.
-fn s16(from: &[f32], to: &mut [[u8; 2]]) -> u32 {
+/// Writes numbers as s16, two bytes each into `to`; returns how many had to be saturated.
+///
+/// Every step has a vector form on every processor: adding 1.5 * 2^23 rounds to an integer, ties to even, and leaves it in
+/// the low bits of the sum. Clamping comes first; both ends are integers, so that it gives the same.
+pub fn to_s16(from: &[f32], to: &mut [u8]) -> u64 {
     const INTEGER_IN_LOW_BITS: f32 = 12_582_912.0;
-    let mut overs = 0;
-    for (x, b) in from.iter().zip(to) {
-        let y = x * 32768.0;
-        // -32768.5 is even when rounded up, 32767.5 is not when rounded down.
-        overs += u32::from((y < -32768.5) | (y >= 32767.5));
-        let sum = y.clamp(-32768.0, 32767.0) + INTEGER_IN_LOW_BITS;
-        *b = (sum.to_bits() as u16).to_le_bytes();
-    }
-    overs
+    const BLOCK: usize = 1 << 16; // a count of 32 bits is as wide as the floats beside it
+    let to = to.as_chunks_mut::<2>().0;
+    let blocks = from.chunks(BLOCK).zip(to.chunks_mut(BLOCK)).map(|(from, to)| {
+        let mut overs = 0u32;
+        for (x, b) in from.iter().zip(to) {
+            let y = x * 32768.0;
+            // The first halves beyond the ends: -32768.5 goes to the even end, 32767.5 away from it.
+            overs += u32::from((y < -32768.5) | (y >= 32767.5));
+            let sum = y.clamp(-32768.0, 32767.0) + INTEGER_IN_LOW_BITS;
+            *b = (sum.to_bits() as u16).to_le_bytes();
+        }
+        u64::from(overs)
+    });
+    blocks.sum()
 }
 
 #[cfg(test)]
