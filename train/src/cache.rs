@@ -19,7 +19,7 @@ use crate::setup::Setup;
 use crate::trainer::event;
 use etude_manifests::Split;
 use etude_models::Start;
-use etude_shards::{Index, windows};
+use etude_shards::{Index, LoaderConfig, windows};
 use plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -114,7 +114,8 @@ pub(crate) fn open_split(
     split: Split,
     log: &mut dyn Log,
 ) -> Result<Option<Kept>> {
-    let list = match windows(&setup.index, &setup.view, split, &exp.eval_loader().crop) {
+    let LoaderConfig { crop, batch, .. } = exp.eval_loader();
+    let list = match windows(&setup.index, &setup.view, split, &crop) {
         Ok(list) if exp.data.cache.is_some() && !list.is_empty() => list,
         _ => return Ok(None),
     };
@@ -124,8 +125,8 @@ pub(crate) fn open_split(
     {
         return Ok(Some(kept));
     }
-    match Plan::new(exp, setup, vec![list]).and_then(|plan| plan.open(log, &AtomicBool::new(false)))
-    {
+    let own = Plan::new(exp, setup, vec![list], batch);
+    match own.and_then(|plan| plan.open(log, &AtomicBool::new(false))) {
         Err(Error::Cache { text }) => {
             log.row(&event(0, "cache", format!("{text}; scoring without one")));
             Ok(None)

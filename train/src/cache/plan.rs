@@ -39,14 +39,15 @@ impl<'a> Plan<'a> {
         let seen: HashSet<_> = train.iter().copied().collect();
         let mut valid = of(Split::Valid, exp.eval_loader().crop)?;
         valid.retain(|w| !seen.contains(w));
-        Self::new(exp, setup, vec![train, valid])
+        Self::new(exp, setup, vec![train, valid], exp.data.batch)
     }
 
-    /// For these windows.
+    /// For these windows, so many of which go through the network together.
     pub(super) fn new(
         exp: &'a Experiment,
         setup: &'a Setup,
         lists: Vec<Vec<Window>>,
+        batch: usize,
     ) -> Result<Self> {
         let cfg = exp.data.cache.clone().unwrap_or_default();
         let model = &setup.model;
@@ -76,7 +77,7 @@ impl<'a> Plan<'a> {
             dtype: cfg.dtype,
             shards: setup.identity.shards_hash.clone(),
             windows: (lists.iter().map(Vec::len).sum(), listed.finalize().to_hex().to_string()),
-            batch: exp.data.batch,
+            batch,
         };
         let text = serde_json::to_vec(&key).map_err(garbage)?;
         let digest = blake3::hash(&text).to_hex().to_string();
@@ -300,9 +301,11 @@ impl<'a> Plan<'a> {
             let about = fs::read(path.join(ABOUT)).ok();
             let about = about.and_then(|text| serde_json::from_slice::<About>(&text).ok());
             // that of another split is none of them
-            let alike =
-                |a: &About| Key { windows: self.key.windows.clone(), ..a.made_from.clone() };
-            others += usize::from(kin && about.is_some_and(|a| alike(&a) != self.key));
+            let Key { windows, batch, .. } = &self.key;
+            let other = about.is_some_and(|About { made_from, .. }| {
+                self.key != Key { windows: windows.clone(), batch: *batch, ..made_from }
+            });
+            others += usize::from(kin && other);
         }
         Ok(match others {
             0 => String::new(),

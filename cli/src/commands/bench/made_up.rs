@@ -46,8 +46,10 @@ pub fn experiment(
     sets: &[String],
 ) -> Result<Experiment> {
     let mut root: toml::Table = text.parse()?;
-    if let Some(model) = root.get_mut("model").and_then(toml::Value::as_table_mut) {
-        model.remove("weights");
+    for (section, key) in [("model", "weights"), ("trainer", "epochs")] {
+        if let Some(section) = root.get_mut(section).and_then(toml::Value::as_table_mut) {
+            section.remove(key);
+        }
     }
     root.remove("published");
     let mut all = vec![
