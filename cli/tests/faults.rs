@@ -121,7 +121,11 @@ fn two_runs_into_one_folder_are_one_clear_error() {
     let place = Place::new(dir.path(), 64, 4.0);
     let args = ["ingest", "demo.toml", "--set", "threads=1"];
     let mut first = begun(&place, &args);
+    let pid = rustix::process::Pid::from_child(&first);
+    let send = |signal| rustix::process::kill_process(pid, signal).unwrap();
+    send(rustix::process::Signal::STOP); // however long the second takes to start, the first is still there
     let second = place.run(&args);
+    send(rustix::process::Signal::CONT);
     assert!(first.wait().unwrap().success(), "the first run is not disturbed");
     assert_fails(&second, &["another étude run"]);
 }
