@@ -1,6 +1,7 @@
 //! `etude`: from a folder of music to a scored model. Parses the command line, runs one command, prints the error chain.
 
 mod commands;
+#[cfg(feature = "data")]
 mod progress;
 #[cfg(feature = "torch")]
 mod train_log;

@@ -1,6 +1,7 @@
 //! Progress on stderr: a bar with rate and time left on a terminal, a line now and then elsewhere.
 
 use crate::ui::Ui;
+use etude_ingest::{Progress, Step};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -99,51 +100,41 @@ impl Bar {
     }
 }
 
-#[cfg(feature = "data")]
-mod stages {
-    use super::Bar;
-    use etude_ingest::{Progress, Step};
-    use std::sync::Mutex;
+/// The bar of a data stage: audio seconds per second.
+pub struct StageBar {
+    bar: Bar,
+    audio_s: Mutex<(f64, u64)>,
+}
 
-    /// The bar of a data stage: audio seconds per second.
-    pub struct StageBar {
-        bar: Bar,
-        audio_s: Mutex<(f64, u64)>,
-    }
-
-    impl StageBar {
-        /// Draws nothing until the stage starts.
-        pub fn new(ui: &crate::ui::Ui) -> Self {
-            Self { bar: Bar::new(ui), audio_s: Mutex::new((0.0, 0)) }
-        }
-    }
-
-    impl Progress for StageBar {
-        fn start(&self, stage: &str, tracks: u64) {
-            if let Ok(mut sum) = self.audio_s.lock() {
-                *sum = (0.0, 0);
-            }
-            self.bar.start(stage, tracks);
-        }
-
-        fn done(&self, step: &Step) {
-            let (audio_s, refused) = self.audio_s.lock().map_or((0.0, 0), |mut sum| {
-                sum.0 += step.audio_s;
-                sum.1 += u64::from(!step.ok);
-                *sum
-            });
-            self.bar.done(|elapsed| {
-                let rate = audio_s / elapsed.as_secs_f64().max(1e-3);
-                let bad = if refused > 0 { format!(", {refused} refused") } else { String::new() };
-                format!("{rate:.0} x real time{bad}")
-            });
-        }
-
-        fn finish(&self) {
-            self.bar.finish();
-        }
+impl StageBar {
+    /// Draws nothing until the stage starts.
+    pub fn new(ui: &Ui) -> Self {
+        Self { bar: Bar::new(ui), audio_s: Mutex::new((0.0, 0)) }
     }
 }
 
-#[cfg(feature = "data")]
-pub use stages::StageBar;
+impl Progress for StageBar {
+    fn start(&self, stage: &str, tracks: u64) {
+        if let Ok(mut sum) = self.audio_s.lock() {
+            *sum = (0.0, 0);
+        }
+        self.bar.start(stage, tracks);
+    }
+
+    fn done(&self, step: &Step) {
+        let (audio_s, refused) = self.audio_s.lock().map_or((0.0, 0), |mut sum| {
+            sum.0 += step.audio_s;
+            sum.1 += u64::from(!step.ok);
+            *sum
+        });
+        self.bar.done(|elapsed| {
+            let rate = audio_s / elapsed.as_secs_f64().max(1e-3);
+            let bad = if refused > 0 { format!(", {refused} refused") } else { String::new() };
+            format!("{rate:.0} x real time{bad}")
+        });
+    }
+
+    fn finish(&self) {
+        self.bar.finish();
+    }
+}

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+#[cfg(any(feature = "data", feature = "torch"))]
+use std::sync::{Arc, atomic::AtomicBool};
 
 /// Exit code: done.
 pub const DONE: u8 = 0;
@@ -19,6 +19,10 @@ pub struct Ui {
     /// Results as JSON on stdout.
     pub json: bool,
     /// No progress.
+    #[cfg_attr(
+        not(any(feature = "data", feature = "torch")),
+        allow(dead_code, reason = "what is left then shows no progress")
+    )]
     pub quiet: bool,
 }
 
@@ -59,6 +63,7 @@ pub fn print_error(error: &anyhow::Error) {
 }
 
 /// A flag that Ctrl-C and SIGTERM raise. The second signal ends the process at once.
+#[cfg(any(feature = "data", feature = "torch"))]
 pub fn stop_on_signal() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
