@@ -17,6 +17,11 @@ pub enum Crop {
         /// Length of the piece.
         steps: u64,
     },
+    /// A piece at a random place, the same one in every epoch, as one study cuts its pieces before training.
+    Once {
+        /// Length of the piece.
+        steps: u64,
+    },
     /// The piece in the middle.
     Centre {
         /// Length of the piece.
@@ -57,6 +62,7 @@ pub enum Tail {
 enum Tagged {
     Whole {},
     Random { steps: u64 },
+    Once { steps: u64 },
     Centre { steps: u64 },
     Grid { steps: u64, windows: u64 },
     Sliding { steps: u64, hop: u64, tail: Tail },
@@ -67,6 +73,7 @@ impl From<Tagged> for Crop {
         match t {
             Tagged::Whole {} => Crop::Whole,
             Tagged::Random { steps } => Crop::Random { steps },
+            Tagged::Once { steps } => Crop::Once { steps },
             Tagged::Centre { steps } => Crop::Centre { steps },
             Tagged::Grid { steps, windows } => Crop::Grid { steps, windows },
             Tagged::Sliding { steps, hop, tail } => Crop::Sliding { steps, hop, tail },
@@ -79,6 +86,7 @@ impl From<Crop> for Tagged {
         match c {
             Crop::Whole => Tagged::Whole {},
             Crop::Random { steps } => Tagged::Random { steps },
+            Crop::Once { steps } => Tagged::Once { steps },
             Crop::Centre { steps } => Tagged::Centre { steps },
             Crop::Grid { steps, windows } => Tagged::Grid { steps, windows },
             Crop::Sliding { steps, hop, tail } => Tagged::Sliding { steps, hop, tail },
@@ -96,7 +104,8 @@ impl Crop {
             Err(Error::Config { key, expected: "at least 1 time step", got: "0".to_string() })
         };
         match self {
-            Crop::Random { steps: 0 } | Crop::Centre { steps: 0 } => zero("crop.steps"),
+            Crop::Random { steps: 0 } | Crop::Once { steps: 0 } => zero("crop.steps"),
+            Crop::Centre { steps: 0 } => zero("crop.steps"),
             Crop::Grid { steps: 0, .. } | Crop::Sliding { steps: 0, .. } => zero("crop.steps"),
             Crop::Grid { windows: 0, .. } => Err(Error::Config {
                 key: "crop.windows",
@@ -113,6 +122,7 @@ impl Crop {
         match *self {
             Crop::Whole => None,
             Crop::Random { steps }
+            | Crop::Once { steps }
             | Crop::Centre { steps }
             | Crop::Grid { steps, .. }
             | Crop::Sliding { steps, .. } => Some(steps),
@@ -138,6 +148,9 @@ impl Crop {
                 let places = track_steps.saturating_sub(steps) + 1;
                 below(key("etude shards crop v1", "", &[seed, epoch, example]), places)
             }
+            Crop::Once { steps } => {
+                Crop::Random { steps }.start(seed, 0, example, window, track_steps)
+            }
             Crop::Centre { steps } => track_steps.saturating_sub(steps) / 2,
             Crop::Grid { steps, windows } => {
                 let place =
@@ -152,7 +165,7 @@ impl Crop {
     /// anywhere.
     pub fn starts(&self, track_steps: u64) -> Option<Vec<u64>> {
         let mut starts: Vec<u64> = match *self {
-            Crop::Random { .. } => return None,
+            Crop::Random { .. } | Crop::Once { .. } => return None,
             Crop::Grid { steps, windows } => {
                 let room = track_steps.saturating_sub(steps);
                 (0..windows).map(|place| grid(room, windows, place)).collect()
@@ -216,6 +229,9 @@ mod tests {
         for (i, a) in all.iter().enumerate() {
             assert!(all[..i].iter().all(|b| a != b), "{all:?}");
         }
+        let once = Crop::Once { steps: 720_000 };
+        let again = |epoch, example| once.start(321, epoch, example, 0, 5_760_000);
+        assert_eq!([again(0, 0), again(7, 0), again(7, 1)], [all[0], all[0], all[3]]);
     }
 
     const PINNED: u64 = 4_004_869;

@@ -68,7 +68,21 @@ impl Loader {
     /// # Errors
     /// As [`Loader::train`].
     pub fn tracks(index: &Index, view: &View, split: Split, cfg: &LoaderConfig) -> Result<Self> {
-        Self::new(index, view, split, cfg, 0, false)
+        Self::crops(index, view, split, cfg, 0)
+    }
+
+    /// As [`Loader::tracks`], with the random crops of `seed`, epoch 0.
+    ///
+    /// # Errors
+    /// As [`Loader::train`].
+    pub fn crops(
+        index: &Index,
+        view: &View,
+        split: Split,
+        cfg: &LoaderConfig,
+        seed: u64,
+    ) -> Result<Self> {
+        Self::new(index, view, split, cfg, seed, false)
     }
 
     fn new(

@@ -22,6 +22,9 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+/// Files of at most so many bytes stay in memory while they are open.
+const SMALL: usize = 4 << 20;
+
 /// An open shard file; shared by all threads.
 #[derive(Debug)]
 pub(crate) enum Shard {
@@ -92,7 +95,11 @@ impl Shard {
         // SAFETY: a map is sound as long as nobody shortens or rewrites the file in place. Shard files are published
         // whole by a rename and never written again.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(&path))?;
-        Ok(Self::Mapped(Mapped { path, map, starts, sizes }))
+        let mapped = Mapped { path, map, starts, sizes };
+        if mapped.is_small() {
+            mapped.populate(&(0..mapped.map.len()))?;
+        }
+        Ok(Self::Mapped(mapped))
     }
 }
 
@@ -136,11 +143,21 @@ impl Mapped {
         }
     }
 
+    /// Whether the file was fetched whole when it was opened and is kept: for its short vectors, asking the system for each
+    /// would take longer than reading it.
+    fn is_small(&self) -> bool {
+        self.map.len() <= SMALL
+    }
+
     /// Fetches a part of the file, in one go rather than page by page.
     ///
     /// # Errors
     /// [`Error::Io`] if the device fails; without this call a failing device would end the process.
     pub(crate) fn fetch(&self, range: &Range<usize>) -> Result<()> {
+        if self.is_small() { Ok(()) } else { self.populate(range) }
+    }
+
+    fn populate(&self, range: &Range<usize>) -> Result<()> {
         #[cfg(target_os = "linux")]
         {
             use memmap2::Advice;
@@ -162,6 +179,9 @@ impl Mapped {
     /// Gives a part of the address space back, so that a process does not seem to own all it ever read. The bytes stay
     /// in the page cache.
     pub(crate) fn release(&self, range: &Range<usize>) {
+        if self.is_small() {
+            return;
+        }
         // SAFETY: pages of a shared, read-only map that are dropped come back from the file when touched again; another
         // thread that reads the same part sees the same bytes.
         let _ = unsafe {
