@@ -178,7 +178,7 @@ fn check_cache(exp: &Experiment, no: &mut impl FnMut(bool, String)) {
          expected model.frozen_stats = \"running\""
             .to_owned(),
     );
-    if let Crop::Random { steps } = exp.data.crop {
+    if let Crop::Random { steps } | Crop::Once { steps } = exp.data.crop {
         let grid = format!("{{ kind = \"grid\", steps = {steps}, windows = 8 }}");
         no(false, format!("data.crop: there is no end of random windows to keep; expected {grid}"));
     }

@@ -164,10 +164,24 @@ pub struct EvalConfig {
     /// Windows per batch; the training batch when left out.
     #[serde(default)]
     pub batch: Option<usize>,
+    /// What a validation hears of each track.
+    #[serde(default)]
+    pub valid: ValidConfig,
     /// Whether a scored split loses the tracks behind its last full batch, as the published probes lose them; a split
     /// smaller than a batch is scored whole.
     #[serde(default)]
     pub drop_last: bool,
+}
+
+/// What a validation hears of each track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValidConfig {
+    /// The same windows as a test.
+    #[default]
+    Windows,
+    /// What a training epoch hears: a random crop is drawn anew for every validation, as the transfer study's code does.
+    Crop,
 }
 
 /// Windows over a track, in time steps. A track shorter than a window is padded to one window.
@@ -305,6 +319,15 @@ impl Experiment {
         let batch = self.eval.batch.unwrap_or(self.data.batch);
         LoaderConfig { batch, crop, drop_last: false, shuffle: false, ..self.train_loader() }
     }
+
+    /// How tracks are read for a validation.
+    pub fn valid_loader(&self) -> LoaderConfig {
+        let test = self.eval_loader();
+        match self.eval.valid {
+            ValidConfig::Windows => test,
+            ValidConfig::Crop => LoaderConfig { crop: self.data.crop, ..test },
+        }
+    }
 }
 
 /// Sets one key of a table.
@@ -374,7 +397,11 @@ steps = 100
         assert_eq!(exp.shards_dir(), Path::new("data/shards/mtat-16k"));
         let windows = Crop::Sliding { steps: 59049, hop: 59049, tail: Tail::Drop };
         assert_eq!(exp.eval_loader().crop, windows);
+        assert_eq!(exp.valid_loader().crop, windows);
         assert_eq!(exp.text(), TEXT);
+        let exp = parse(&["eval.valid=crop"]).unwrap();
+        assert_eq!(exp.valid_loader().crop, Crop::Random { steps: 59049 });
+        assert_eq!(exp.eval_loader().crop, windows);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use etude_eval::inputs;
 use etude_features::MelConfig;
 use etude_manifests::read_view;
 use etude_models::BackboneConfig;
-use etude_models::ast::FrameStats;
+use etude_models::ast::{self, FrameStats};
 use etude_models::nn::{MelSpec, Scope, Store};
 use etude_models::peft::Probe;
 use etude_shards::{Index, Kind, Loader};
@@ -52,4 +52,13 @@ fn front_end(exp: &Experiment) -> Result<MelSpec> {
     })?;
     let (store, probe) = (Store::new(Device::Cpu), Probe {});
     Ok(MelSpec::unnamed(&Scope::root(&store, &probe, 0, false), &mel)?)
+}
+
+/// Whether a network standardises its frames and its configuration does not say by what.
+pub(crate) fn lacks_stats(backbone: &BackboneConfig) -> bool {
+    match backbone {
+        BackboneConfig::Ast(cfg) => cfg.preset != ast::Preset::Limited && cfg.mean.is_none(),
+        BackboneConfig::Tmae(cfg) => cfg.mean == 0.0 && cfg.std == 1.0,
+        _ => false,
+    }
 }

@@ -41,7 +41,8 @@ pub use clip::clip_grad_norm;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Trained, evaluate, evaluate_on};
 pub use experiment::{
-    DataConfig, EvalConfig, Experiment, KeepConfig, RunConfig, TrainerConfig, WindowConfig,
+    DataConfig, EvalConfig, Experiment, KeepConfig, RunConfig, TrainerConfig, ValidConfig,
+    WindowConfig,
 };
 pub use frame_stats::frame_stats;
 pub use identity::Identity;

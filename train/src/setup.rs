@@ -2,10 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
+use crate::frame_stats::lacks_stats;
 use crate::identity::Identity;
 use crate::objective::Objective;
 use etude_manifests::{Split, View, read_view};
-use etude_models::{Input, Model, ModelConfig};
+use etude_models::{BackboneConfig, Input, Model, ModelConfig};
 use etude_shards::{Index, Kind};
 use tch::Device;
 
@@ -22,6 +23,7 @@ pub(crate) struct Setup {
 impl Setup {
     /// Opens the data and builds the model. `weights` is whether the model starts from `model.weights`.
     pub(crate) fn new(exp: &Experiment, weights: bool) -> Result<Self> {
+        check_stats(exp)?;
         etude_aten::host_reset_peak();
         let device = etude_aten::device(&exp.run.device)?;
         if let Some(threads) = exp.run.threads {
@@ -54,6 +56,17 @@ impl Setup {
             }
         }
     }
+}
+
+/// AST was made for standardised frames: whoever wants decibels as they are has to say so.
+fn check_stats(exp: &Experiment) -> Result<()> {
+    let backbone = &exp.model.backbone;
+    if !(matches!(backbone, BackboneConfig::Ast(_)) && lacks_stats(backbone)) {
+        return Ok(());
+    }
+    let text = "model.backbone: mean and std: expected those of the training frames, which ast standardises, got neither; \
+                `etude study` measures them, and mean = 0.0, std = 0.5 leave frames as they are";
+    Err(Error::Check { place: exp.place().to_owned(), problems: vec![text.to_owned()] })
 }
 
 /// The model of an experiment, before any training.

@@ -37,7 +37,7 @@ impl<'a> Plan<'a> {
         let of = |split, crop| windows(&setup.index, &setup.view, split, &crop);
         let train = of(Split::Train, exp.train_loader().crop)?;
         let seen: HashSet<_> = train.iter().copied().collect();
-        let mut valid = of(Split::Valid, exp.eval_loader().crop)?;
+        let mut valid = of(Split::Valid, exp.valid_loader().crop)?;
         valid.retain(|w| !seen.contains(w));
         Self::new(exp, setup, vec![train, valid], exp.data.batch)
     }

@@ -3,8 +3,8 @@
 use super::{Recipe, Step, Work, push};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
+use crate::frame_stats::lacks_stats;
 use etude_manifests::atomic;
-use etude_models::{BackboneConfig, ast};
 use std::path::{Path, PathBuf};
 
 /// Measures the training split of an experiment, as [`crate::frame_stats`] does, and writes both numbers.
@@ -37,18 +37,10 @@ pub(super) fn measured(
     name: &str,
     out: PathBuf,
 ) -> Result<Option<usize>> {
-    if !standardises(&recipe.experiment()?.model.backbone) {
+    if !lacks_stats(&recipe.experiment()?.model.backbone) {
         return Ok(None);
     }
     let work = Work::FrameStats { recipe: recipe.clone(), out: out.clone() };
     recipe.stats = Some(out);
     Ok(Some(push(plan, format!("{name} frames"), "frames".to_owned(), Vec::new(), work)))
-}
-
-fn standardises(backbone: &BackboneConfig) -> bool {
-    match backbone {
-        BackboneConfig::Ast(cfg) => cfg.preset != ast::Preset::Limited && cfg.mean.is_none(),
-        BackboneConfig::Tmae(cfg) => cfg.mean == 0.0 && cfg.std == 1.0,
-        _ => false,
-    }
 }

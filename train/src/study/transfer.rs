@@ -27,9 +27,14 @@ pub struct Transfer {
     /// Folder of the experiments, below that of the study file.
     #[serde(default)]
     pub folder: PathBuf,
-    /// Whose learning rates: those of the files, or the published ones.
+    /// Learning rates: those of the files, or what the published code comes to, whose stage counter never moves and whose
+    /// warm-up overwrites itself: the first optimizer at a constant rate throughout.
     #[serde(default)]
     pub schedule: Regime,
+    /// What is heard of a track: in validation the windows of the files, or as published one random crop, drawn anew each
+    /// time; and see [`Source::one_crop`].
+    #[serde(default)]
+    pub crops: Regime,
     /// What the frozen network does while only the last layer trains; published: `batch`.
     #[serde(default = "batch")]
     pub frozen_stats: FrozenStats,
@@ -51,17 +56,20 @@ pub struct Source {
     /// Whether the published report numbers its tags instead of naming them.
     #[serde(default)]
     pub numbered: bool,
+    /// Whether the published code cuts one crop of each piece before training, for training and validation alike; follows
+    /// [`Transfer::crops`].
+    #[serde(default)]
+    pub one_crop: bool,
 }
 
-/// Whose learning rates.
+/// Which of two ways, where the published code is not what its publication describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Regime {
-    /// Those of the files: stages, warm-up and decay as the publications describe them.
+    /// That of the files: as described.
     #[default]
     Intended,
-    /// Those the published code comes to: its stage counter never moves and its warm-up overwrites itself, so the first
-    /// optimizer runs at a constant rate throughout.
+    /// That of the published code.
     Published,
 }
 
@@ -194,6 +202,14 @@ fn recipe(
     let mut sets = vec![set("run.seed", row.seed as i64)];
     if cfg.schedule == Regime::Published {
         sets.push(published_schedule(&file)?);
+    }
+    if cfg.crops == Regime::Published {
+        sets.push(set("eval.valid", "crop"));
+        let once = cfg.corpora.iter().any(|c| c.name == row.target && c.one_crop);
+        let steps = Experiment::read(&file, &[])?.data.crop.steps();
+        sets.extend(
+            steps.filter(|_| once).map(|n| format!("data.crop={{ kind = \"once\", steps = {n} }}")),
+        );
     }
     if row.frozen {
         sets.push("tuning={ method = \"probe\" }".to_owned());

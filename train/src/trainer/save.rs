@@ -1,6 +1,6 @@
 //! Validation and saving: when a state is scored, kept and written.
 
-use super::{Trainer, event, scoring_pace};
+use super::{Trainer, event, scoring_pace, step_seed};
 use crate::LOSS;
 use crate::checkpoint::{self, Ending, Kept, Saved, State};
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use crate::schedule::Watch;
 use crate::setup::Setup;
 use crate::stopping::Mode;
 use etude_manifests::Split;
-use etude_shards::Loader;
+use etude_shards::{Crop, Loader};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -21,7 +21,12 @@ impl Trainer<'_> {
     pub(super) fn validate(&mut self, log: &mut dyn Log, stop: &AtomicBool) -> Result<()> {
         let begun = Instant::now();
         let Setup { model, view, index, objective, .. } = &self.setup;
-        let loader = Loader::tracks(index, view, Split::Valid, &self.exp.eval_loader())?;
+        let cfg = self.exp.valid_loader();
+        let seed = match cfg.crop {
+            Crop::Once { .. } => self.exp.run.seed, // pieces stay where they are
+            _ => step_seed(self.exp.run.seed, self.state.step) as u64,
+        };
+        let loader = Loader::crops(index, view, Split::Valid, &cfg, seed)?;
         let loader = match &self.cache {
             Some(kept) => loader.instead(index, kept)?,
             None => loader,
