@@ -130,8 +130,7 @@ impl Answers {
                 got: format!("{frames} rows, {} numbers", output.len()),
             });
         }
-        let best = |best, at: usize| if output[at] > output[best] { at } else { best };
-        self.0.push((index(truth, classes)?, (1..classes).fold(0, best)));
+        self.0.push((index(truth, classes)?, highest(output)));
         Ok(())
     }
 
@@ -205,6 +204,11 @@ fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
         Reduction::Mean,
         -100,
     )?)
+}
+
+/// Where the highest number stands, the first of equals.
+pub(crate) fn highest(row: &[f32]) -> usize {
+    (1..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best })
 }
 
 /// The class of a target.

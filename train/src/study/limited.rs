@@ -99,6 +99,9 @@ pub struct LimitedModel {
     /// Windows that go through it together.
     #[serde(default = "sixteen")]
     pub batch: usize,
+    /// What the published result files call it; its name when left out.
+    #[serde(default)]
+    pub raw_results: Option<String>,
 }
 
 fn sixteen() -> usize {
@@ -121,6 +124,9 @@ pub struct TaskRow {
     /// Hand-crafted features that the same probes learn it from, on clean audio.
     #[serde(default)]
     pub baselines: Vec<handcrafted::Kind>,
+    /// What the published result files call it, `run/dataset`; its view for both when left out.
+    #[serde(default)]
+    pub raw_results: Option<String>,
 }
 
 /// A probe: what is trained on embeddings.
@@ -185,6 +191,26 @@ impl Limited {
             Size::Full => Some(self.subsets.full.clone()),
         }
     }
+
+    /// The experiment of a task, as every probe changes it; its scores are those that the study names.
+    ///
+    /// # Errors
+    /// As [`Experiment::read`], and [`Error::Config`] for scores that the task does not have.
+    pub fn probe(&self, study: &Study, place: &Place, task: &TaskRow) -> Result<Experiment> {
+        let mut sets = probe_sets(self, 0);
+        sets.extend(place.sets.iter().cloned());
+        let file = study.beside(&task.experiment);
+        let exp = Recipe { file, sets, embedding: None, stats: None }.experiment()?;
+        let known = exp.objective.score_names();
+        match task.scores.iter().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(exp),
+            Some(name) => study.refuse(format!(
+                "study.tasks: {}: scores: expected some of {}, got {name:?}",
+                task.name,
+                known.join(", ")
+            )),
+        }
+    }
 }
 
 /// Name of a probe's step, and its folder below the study's.
@@ -223,7 +249,7 @@ pub(super) fn plan(study: &Study, cfg: &Limited, place: &Place) -> Result<Vec<St
     check(study, cfg)?;
     let (mut probes, mut needed) = (BTreeMap::new(), Needed::default());
     for task in &cfg.tasks {
-        let exp = probe(study, cfg, place, task)?;
+        let exp = cfg.probe(study, place, task)?;
         if let Some(view) = needed.view(&exp.data.dir, &exp.data.view)? {
             probes.insert(task.name.as_str(), (exp.view_path(), view.corpus));
         }
@@ -408,23 +434,6 @@ fn probe_sets(cfg: &Limited, seed: u64) -> Vec<String> {
     sets
 }
 
-/// The experiment of a task, checked before anything is embedded.
-fn probe(study: &Study, cfg: &Limited, place: &Place, task: &TaskRow) -> Result<Experiment> {
-    let mut sets = probe_sets(cfg, 0);
-    sets.extend(place.sets.iter().cloned());
-    let file = study.beside(&task.experiment);
-    let exp = Recipe { file, sets, embedding: None, stats: None }.experiment()?;
-    let known = exp.objective.score_names();
-    match task.scores.iter().find(|name| !known.contains(&name.as_str())) {
-        None => Ok(exp),
-        Some(name) => study.refuse(format!(
-            "study.tasks: {}: scores: expected some of {}, got {name:?}",
-            task.name,
-            known.join(", ")
-        )),
-    }
-}
-
 fn check(study: &Study, cfg: &Limited) -> Result<()> {
     let counts = [
         ("models", cfg.models.len()),
@@ -438,6 +447,12 @@ fn check(study: &Study, cfg: &Limited) -> Result<()> {
     }
     if let Some(task) = cfg.tasks.iter().find(|t| t.scores.is_empty()) {
         return study.refuse(format!("study.tasks: {}: scores: expected at least one", task.name));
+    }
+    let named = |task: &&TaskRow| task.raw_results.as_ref().is_some_and(|n| !n.contains('/'));
+    if let Some(task) = cfg.tasks.iter().find(named) {
+        let (name, got) = (&task.name, task.raw_results.as_deref().unwrap_or_default());
+        let text = format!("study.tasks: {name}: raw_results: expected run/dataset, got {got:?}");
+        return study.refuse(text);
     }
     baselines::check(study, cfg)?;
     for (name, deformation) in &cfg.deformations {

@@ -10,6 +10,7 @@ mod deform;
 mod limited;
 mod needed;
 mod network;
+mod raw_results;
 mod stats;
 mod transfer;
 

@@ -2,6 +2,7 @@
 //! failure or a kill, and ends with the same numbers.
 
 mod overview;
+mod published;
 mod report;
 mod work;
 
@@ -116,6 +117,11 @@ fn go(
     stop: &AtomicBool,
 ) -> Result<Vec<Option<End>>> {
     let total = wanted.iter().filter(|on| **on).count();
+    let open: Vec<bool> = plan
+        .iter()
+        .zip(wanted)
+        .map(|(step, on)| *on && !work::done(study, step).unwrap_or(false))
+        .collect();
     let mut overview = Overview::new(ui, total as u64);
     let mut ends: Vec<Option<End>> = Vec::with_capacity(plan.len());
     let mut times = Times::default();
@@ -132,7 +138,7 @@ fn go(
                 Ok(true) => End::Done { before: true },
                 Ok(false) if stop.load(Ordering::Relaxed) => End::Stopped,
                 Ok(false) => {
-                    overview.begin(&step.name, times.left(&plan[at..], &wanted[at..]));
+                    overview.begin(&step.name, times.left(&plan[at..], &open[at..]));
                     let begun = Instant::now();
                     let end = work::run(study, step, &mut overview, stop);
                     times.add(&step.sort, begun.elapsed());
@@ -165,16 +171,16 @@ impl Times {
         *count += 1;
     }
 
-    /// Time left, and whether it is only of the sorts known by now.
-    fn left(&self, plan: &[Step], wanted: &[bool]) -> Option<(Duration, bool)> {
+    /// Time that the open steps take, and whether it is of all of them: a sort of which none was done yet is not known.
+    fn left(&self, plan: &[Step], open: &[bool]) -> Option<(Duration, bool)> {
         let (mut left, mut all) = (Duration::ZERO, true);
-        for (step, _) in plan.iter().zip(wanted).filter(|(_, on)| **on) {
+        for (step, _) in plan.iter().zip(open).filter(|(_, on)| **on) {
             match self.0.get(&step.sort) {
                 Some((sum, count)) => left += *sum / *count,
                 None => all = false,
             }
         }
-        (!self.0.is_empty()).then_some((left, all))
+        (left > Duration::ZERO).then_some((left, all))
     }
 }
 
@@ -235,5 +241,8 @@ mod tests {
         times.add("a", Duration::from_secs(2));
         assert_eq!(times.left(&plan, &[true; 3]), Some((Duration::from_secs(6), false)));
         assert_eq!(times.left(&plan, &[true, false, true]), Some((Duration::from_secs(6), true)));
+        // a step that was done before takes no time, and nothing known is nothing to tell
+        assert_eq!(times.left(&plan, &[false, false, true]), Some((Duration::from_secs(3), true)));
+        assert_eq!(times.left(&plan, &[false, true, false]), None);
     }
 }

@@ -1,14 +1,13 @@
 //! What a study has so far, as figures, one page, CSV and text in its folder below the runs.
 
+use super::published::{CLEAN, Files, evaluation, raw_results, scored};
 use super::work::read_json;
 use crate::commands::audio::write_whole;
 use anyhow::{Context, Result};
 use etude_eval::paper::study::{
     Drawn, LIMITED_COLUMNS, Limited as LimitedFigures, LimitedCell, LimitedTask, Published,
-    TRANSFER_COLUMNS, Transfer as TransferFigures, TransferCell, evaluation_text, limited,
-    read_published, transfer,
+    TRANSFER_COLUMNS, Transfer as TransferFigures, TransferCell, limited, read_published, transfer,
 };
-use etude_eval::read_predictions;
 use etude_features::Deformation;
 use etude_features::handcrafted::Kind;
 use etude_manifests::{Split, read_tracks, read_view};
@@ -29,31 +28,27 @@ pub fn write(study: &Study, place: &Place) -> Result<Report> {
     let folder = place.runs.join(&study.name);
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
-    let (drawn, mut files, notes) = match &study.config {
+    let (drawn, Files { files: mut named, missing }) = match &study.config {
         StudyConfig::Limited(cfg) => {
-            let figures = limited_figures(study, cfg, place)?;
-            (limited(&figures), Vec::new(), Vec::new())
+            (limited(&limited_figures(study, cfg, place)?), raw_results(study, cfg, place)?)
         }
         StudyConfig::Transfer(cfg) => {
-            let (files, notes) = reports(study, cfg, place, &folder)?;
-            (transfer(&transfer_figures(study, cfg, place)?), files, notes)
+            (transfer(&transfer_figures(study, cfg, place)?), evaluation(study, cfg, place)?)
         }
     };
     let Drawn { figures, page, csv, text } = drawn;
-    let mut named: Vec<(String, &str)> = vec![
-        ("report.html".to_owned(), &page),
-        ("scores.csv".to_owned(), &csv),
-        ("tables.txt".to_owned(), &text),
-    ];
-    named.extend(figures.iter().map(|(name, svg)| (format!("figures/{name}"), svg.as_str())));
+    let mut told = text.clone();
+    let own = [("report.html", page), ("scores.csv", csv), ("tables.txt", text)];
+    named.extend(own.map(|(name, text)| (name.to_owned(), text)));
+    named.extend(figures.into_iter().map(|(name, svg)| (format!("figures/{name}"), svg)));
+    let mut files = Vec::new();
     for (name, text) in named {
         let path = folder.join(name);
-        put(&path, text)?;
+        put(&path, &text)?;
         files.push(path);
     }
-    let mut told = text;
-    for note in notes {
-        told += &format!("no report: {note}\n");
+    for (why, count) in missing {
+        told += &format!("{count} files of the published form not written: {why}\n");
     }
     told += &format!("figures  {}\n", folder.join("report.html").display());
     Ok(Report { text: told, files })
@@ -85,7 +80,7 @@ fn scores(path: &Path) -> Result<BTreeMap<String, f64>> {
 
 fn limited_figures(study: &Study, cfg: &Limited, place: &Place) -> Result<LimitedFigures> {
     let rows = cfg.rows(study, place);
-    let mut conditions = vec![("clean".to_owned(), "clean".to_owned())];
+    let mut conditions = vec![(CLEAN.to_owned(), CLEAN.to_owned())];
     if cfg.tasks.iter().any(|t| t.deformed) {
         let told = |(name, d): (&String, _)| (name.clone(), format!("{name}: {}", in_words(d)));
         conditions.extend(cfg.deformations.iter().map(told));
@@ -93,12 +88,8 @@ fn limited_figures(study: &Study, cfg: &Limited, place: &Place) -> Result<Limite
     let (mut cells, mut done) = (Vec::new(), 0);
     for row in &rows {
         for (condition, _) in &conditions {
-            let name = match condition.as_str() {
-                "clean" => "scores.test.json".to_owned(),
-                other => format!("scores.test.{other}.json"),
-            };
-            let found = scores(&row.run.join(name))?;
-            done += usize::from(condition == "clean" && !found.is_empty());
+            let found = scores(&row.run.join(format!("scores.{}.json", scored(condition))))?;
+            done += usize::from(condition == CLEAN && !found.is_empty());
             cells.extend(found.into_iter().map(|(score, value)| LimitedCell {
                 task: row.task.clone(),
                 model: row.model.clone(),
@@ -169,7 +160,7 @@ fn transfer_figures(study: &Study, cfg: &Transfer, place: &Place) -> Result<Tran
     let rows = cfg.rows(study, place);
     let (mut cells, mut done) = (Vec::new(), 0);
     for row in &rows {
-        let found = scores(&row.run.join("scores.test.json"))?;
+        let found = scores(&row.run.join(format!("scores.{}.json", scored(CLEAN))))?;
         done += usize::from(!found.is_empty());
         let kind = match (&row.source, row.frozen) {
             (None, _) => "scratch",
@@ -194,32 +185,4 @@ fn transfer_figures(study: &Study, cfg: &Transfer, place: &Place) -> Result<Tran
         published: published(study, cfg.published.as_ref(), &TRANSFER_COLUMNS)?,
         done: (done, rows.len()),
     })
-}
-
-/// The published report of every row that is scored, `evaluation/<seed>/<dataset>/<model>.txt`; and why some have none.
-fn reports(
-    study: &Study,
-    cfg: &Transfer,
-    place: &Place,
-    folder: &Path,
-) -> Result<(Vec<PathBuf>, Vec<String>)> {
-    let (mut files, mut notes) = (Vec::new(), Vec::new());
-    for row in cfg.rows(study, place) {
-        let path = row.run.join("predictions.test.safetensors");
-        if !path.is_file() {
-            continue;
-        }
-        let numbered = cfg.corpora.iter().any(|c| c.name == row.target && c.numbered);
-        let predictions = read_predictions(&path)?;
-        match evaluation_text(&row.name(), &row.target, &predictions, numbered) {
-            Ok(text) => {
-                let below = format!("evaluation/{}/{}/{}.txt", row.seed, row.target, row.name());
-                put(&folder.join(&below), &text)?;
-                files.push(folder.join(below));
-            }
-            Err(why) => notes.push(format!("{}/{}: {why}", row.target, row.name())),
-        }
-    }
-    notes.dedup();
-    Ok((files, notes))
 }

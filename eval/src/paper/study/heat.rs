@@ -19,43 +19,52 @@ const HIGH: f64 = 30.0;
 /// Difference at which a colour is full.
 const FULL: f64 = 0.08;
 
-const COLOURS: &str =
-    "colour: difference to training on the target alone (diagonal); blue is better";
+/// Width of a figure, if it can be.
+const WIDTH: f64 = 960.0;
+/// Room for the words below.
+const WORDS: f64 = 26.0;
 
 fn letters(text: &str) -> f64 {
     text.chars().count() as f64
 }
 
-/// Maps side by side over the same names; nothing when no cell has a value.
-pub(super) fn draw(title: &str, names: &[String], maps: &[Map]) -> Option<String> {
+/// Maps over the same names, at most `columns` in a row, with `words` below; nothing when no cell has a value.
+pub(super) fn draw(words: &str, names: &[String], maps: &[Map], columns: usize) -> Option<String> {
     maps.iter().flat_map(|m| m.cells.iter().flatten()).find(|c| c.is_some())?;
-    let wide = ((960.0 / maps.len() as f64 - LABEL - 14.0) / names.len() as f64).clamp(40.0, 62.0);
+    let columns = columns.clamp(1, maps.len());
+    let rows = maps.len().div_ceil(columns);
+    let words =
+        format!("{words}; colour: difference to the target alone (diagonal), blue is better");
+    let wide = ((WIDTH / columns as f64 - LABEL - 14.0) / names.len() as f64).clamp(40.0, 62.0);
     // a title, or the last name, which leans to the right, may be longer than the cells are wide
     let title_wide = maps.iter().map(|m| letters(&m.title) * 7.2).fold(0.0, f64::max);
     let lean = names.last().map_or(0.0, |name| letters(name) * 5.0 - wide * 0.5);
     let cells_wide = wide * names.len() as f64 + lean.max(0.0);
-    let pitch = LABEL + cells_wide.max(title_wide) + 14.0;
-    let width = (pitch * maps.len() as f64).max(LABEL + letters(COLOURS) * 5.6);
-    let height = TOP + HIGH * names.len() as f64 + 26.0;
-    let mut svg = open(width, height, title);
+    let across = LABEL + cells_wide.max(title_wide) + 14.0;
+    let down = TOP + HIGH * names.len() as f64 + 18.0;
+    let width = (across * columns as f64).max(LABEL + letters(&words) * 5.6);
+    let height = down * rows as f64 + WORDS;
+    let mut svg = open(width, height, &words);
     for (m, map) in maps.iter().enumerate() {
-        let left = pitch * m as f64 + LABEL;
-        text(&mut svg, left, 16.0, "strong", &map.title);
-        text(&mut svg, left - 8.0, TOP - 8.0, "small end", "target ↓  source →");
+        let left = across * (m % columns) as f64 + LABEL;
+        let top = down * (m / columns) as f64;
+        text(&mut svg, left, top + 16.0, "strong", &map.title);
+        let top = top + TOP;
+        text(&mut svg, left - 8.0, top - 8.0, "small end", "target ↓  source →");
         for (i, name) in names.iter().enumerate() {
-            let (x, y) = (left + wide * (i as f64 + 0.5), TOP + HIGH * (i as f64 + 0.5));
+            let (x, y) = (left + wide * (i as f64 + 0.5), top + HIGH * (i as f64 + 0.5));
             let _ = writeln!(
                 svg,
                 "<text transform=\"translate({:.1} {:.1}) rotate(-35)\" class=\"small\">{}</text>",
                 x - 6.0,
-                TOP - 8.0,
+                top - 8.0,
                 html_text(name)
             );
             text(&mut svg, left - 8.0, y + 4.0, "end", name);
         }
         for (row, cells) in map.cells.iter().enumerate() {
             for (column, value) in cells.iter().enumerate() {
-                let corner = (left + wide * column as f64, TOP + HIGH * row as f64);
+                let corner = (left + wide * column as f64, top + HIGH * row as f64);
                 cell(
                     &mut svg,
                     corner,
@@ -67,7 +76,7 @@ pub(super) fn draw(title: &str, names: &[String], maps: &[Map]) -> Option<String
             }
         }
     }
-    text(&mut svg, LABEL, height - 8.0, "small", COLOURS);
+    text(&mut svg, LABEL, height - 8.0, "small", &words);
     Some(svg + "</svg>\n")
 }
 
@@ -122,13 +131,16 @@ mod tests {
     fn a_cell_tells_its_score_and_its_difference_to_the_target_alone() {
         let names = ["fma".to_owned(), "lyra".to_owned()];
         let cells = vec![vec![Some(0.88), Some(0.92)], vec![None, Some(0.8)]];
-        let svg = draw("t", &names, &[Map { title: "ours".into(), cells }]).unwrap();
+        let map = |cells| Map { title: "ours".into(), cells };
+        let svg = draw("ROC-AUC", &names, &[map(cells.clone())], 3).unwrap();
+        assert!(svg.contains(">ROC-AUC; colour: difference"), "{svg}");
         assert!(svg.contains("fma from lyra: 0.9200 (+0.0400)"), "{svg}");
         assert!(svg.contains("lyra from fma: none") && svg.contains("lyra alone: 0.8000"));
         assert_eq!(svg.matches("class=\"own\"").count(), 2);
-        assert!(
-            draw("t", &names, &[Map { title: "x".into(), cells: vec![vec![None; 2]; 2] }])
-                .is_none()
-        );
+        let height = |svg: &str| svg.split_once("viewBox=\"0 0 ").unwrap().1[4..7].to_owned();
+        let maps = [map(cells.clone()), map(cells.clone()), map(cells)];
+        let (row, column) = (draw("t", &names, &maps, 3), draw("t", &names, &maps, 2));
+        assert!(height(&row.unwrap()) < height(&column.unwrap()), "a third map begins a row");
+        assert!(draw("t", &names, &[map(vec![vec![None; 2]; 2])], 3).is_none());
     }
 }

@@ -7,14 +7,19 @@ mod heat;
 mod limited;
 mod lines;
 mod published;
+mod raw;
 mod svg;
 mod transfer;
 
 pub use limited::{LIMITED_COLUMNS, Limited, LimitedCell, LimitedTask, limited};
 pub use published::{Published, read_published};
+pub use raw::metrics_text;
 pub use transfer::{TRANSFER_COLUMNS, Transfer, TransferCell, evaluation_text, transfer};
 
 use super::chart::html_text;
+use crate::error::{Error, Result};
+use crate::metrics::ranking::tagging;
+use crate::predictions::Stored;
 use std::fmt::Write;
 
 /// What is drawn of a study.
@@ -98,4 +103,21 @@ fn number(value: Option<f64>) -> String {
 /// Mean; `None` of nothing.
 fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Macro ROC-AUC and average precision as published: of every class, or not at all.
+fn macro_scores(predictions: &Stored, place: &str) -> Result<(f64, f64)> {
+    let Stored { scores, labels, classes, .. } = predictions;
+    let found = tagging(scores, labels, classes.len())?;
+    match (found.macro_avg.roc_auc, found.macro_avg.average_precision, &found.undefined[..]) {
+        (Some(roc_auc), Some(average_precision), []) => Ok((roc_auc, average_precision)),
+        (.., undefined) => {
+            let names = undefined.iter().filter_map(|&c| classes.get(c));
+            Err(Error::Misfit {
+                place: place.to_owned(),
+                expected: "every tag at least once, and not always".to_owned(),
+                got: names.map(String::as_str).collect::<Vec<_>>().join(", "),
+            })
+        }
+    }
 }
