@@ -79,10 +79,11 @@ study-demo: build ## both studies in small on the demo corpora, with their figur
 	@$(ETUDE) demo --out data/raw/demo
 	@$(ETUDE) demo --culture modal --out data/raw/demo_modal
 	@$(ETUDE) demo --notes --out data/raw/demo_notes
-	@for corpus in demo demo_modal demo_notes; do \
-	  $(ETUDE) ingest configs/data/$$corpus.toml && $(ETUDE) shards configs/data/$$corpus.toml || exit; done
-	@for corpus in demo demo_notes; do \
-	  $(ETUDE) shards configs/data/$$corpus.toml --set shards.rate=22050 || exit; done
+	@for corpus in demo demo_modal demo_notes; do $(ETUDE) ingest configs/data/$$corpus.toml || exit; done
+	@for corpus in demo demo_notes; do for rate in 16000 22050; do \
+	  $(ETUDE) shards configs/data/$$corpus.toml --set shards.rate=$$rate || exit; done; done
+	@for corpus in demo demo_modal; do \
+	  $(ETUDE) shards configs/data/$$corpus.toml --set shards.mel=vgg_16k_db || exit; done
 	@for features in chroma mfcc; do \
 	  $(ETUDE) shards configs/data/demo_notes.toml --set shards.features=$$features || exit; done
 	@$(ETUDE) study limited --config configs/demo/study_limited.toml $(ARGS)
