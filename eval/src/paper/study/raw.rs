@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::metrics::key::scores;
 use crate::metrics::report::{Line, report};
 use crate::predictions::Stored;
-use crate::task::TaskConfig;
+use crate::tasks::TaskConfig;
 use crate::tasks::class::highest;
 
 /// A file of the published layout; `place` is what errors call the test split.
@@ -23,12 +23,12 @@ pub fn metrics_text(task: &TaskConfig, predictions: &Stored, place: &str) -> Res
             let (roc_auc, average_precision) = macro_scores(predictions, place)?;
             numbers(&[("roc_auc", roc_auc), ("average_precision", average_precision)])
         }
-        TaskConfig::Class(_) => lines(predictions)?,
         TaskConfig::Key(_) => {
             let mut fields = lines(predictions)?;
             fields.push(("weighted_accuracy".to_owned(), keys(predictions)?));
             fields
         }
+        _ => lines(predictions)?,
     };
     Ok(object(&fields, 0))
 }
