@@ -87,14 +87,14 @@ fn a_list_that_names_clips_the_corpus_lacks_is_an_error_with_the_first_of_them()
     assert!(!dir.join("data/manifests/fma.parquet").exists());
 }
 
-/// Rows of TinySOL's table: path and fold of one note of a violin each.
-fn tinysol(dir: &Path, rows: &[(&str, &str)]) {
+/// Rows of TinySOL's table, one note each: path, fold, instrument.
+fn tinysol(dir: &Path, rows: &[(&str, &str, &str)]) {
     let mut table = "Path,Fold,Family,Instrument (abbr.),Instrument (in full),Technique (abbr.),\
                      Technique (in full),Pitch,Pitch ID,Dynamics,Dynamics ID,Instance ID,\
                      String ID (if applicable),Needed digital retuning\r\n"
         .to_owned();
-    for (path, fold) in rows {
-        table += &format!("{path},{fold},Strings,Vn,Violin,ord,ordinario,A4,69,mf,2,0,,FALSE\r\n");
+    for (path, fold, instrument) in rows {
+        table += &format!("{path},{fold},F,I,{instrument},ord,ordinario,A4,69,mf,2,0,,FALSE\r\n");
     }
     file(dir, "raw/TinySOL_metadata.csv", table);
     let config = "corpus = \"tinysol\"\ndataset = \"notes\"\nroot = \"raw\"\n\
@@ -108,7 +108,7 @@ fn a_fold_that_names_a_note_without_audio_is_a_refused_track_and_an_unknown_fold
     let dir = dir.path();
     tone(dir, "raw/a.wav", 440.0);
     tone(dir, "raw/b.wav", 550.0);
-    tinysol(dir, &[("a.wav", "0"), ("b.wav", "1"), ("gone.wav", "2")]);
+    tinysol(dir, &[("a.wav", "0", "Violin"), ("b.wav", "1", "Violin"), ("gone.wav", "2", "Flute")]);
     let out = run(dir, &["ingest", "notes.toml"]);
     assert_eq!(out.status.code(), Some(1), "more refused than max_bad");
     assert!(
@@ -116,7 +116,7 @@ fn a_fold_that_names_a_note_without_audio_is_a_refused_track_and_an_unknown_fold
         "{}",
         said(&out)
     );
-    tinysol(dir, &[("a.wav", "0"), ("b.wav", "7")]);
+    tinysol(dir, &[("a.wav", "0", "Violin"), ("b.wav", "7", "Flute")]);
     let words = ["TinySOL_metadata.csv:3: expected a fold from 0 to 4, got 7"];
     assert_fails(&run(dir, &["ingest", "notes.toml"]), &words);
 }
@@ -230,4 +230,30 @@ fn a_split_of_one_class_defines_no_roc_auc_and_says_so_before_training_and_in_th
     let scores: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     assert_eq!(scores["undefined"], serde_json::json!([0, 1]));
     assert!(scores["summary"].get("ROC-AUC").is_none() && scores["summary"]["mAP"] == 1.0);
+}
+
+#[test]
+fn a_training_split_of_one_instrument_is_named_where_a_class_per_note_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let notes =
+        [("a", "0", "Flute"), ("b", "1", "Flute"), ("c", "2", "Violin"), ("d", "3", "Violin")];
+    let rows = notes.map(|(name, fold, instrument)| (format!("{name}.wav"), fold, instrument));
+    for (i, (path, ..)) in rows.iter().enumerate() {
+        tone(dir, &format!("raw/{path}"), 300.0 + 100.0 * i as f32);
+    }
+    tinysol(
+        dir,
+        &rows.each_ref().map(|(path, fold, instrument)| (path.as_str(), *fold, *instrument)),
+    );
+    assert_done(&run(dir, &["ingest", "notes.toml"]), "ingest");
+    assert_done(&run(dir, &["shards", "notes.toml"]), "shards");
+    let tiny = TINY.replace("\"demo\"", "\"notes_instrument\"").replace("demo-16k", "notes-16k");
+    let keep = "keep = { best = 1, by = \"accuracy\", mode = \"max\" }\n";
+    file(dir, "tiny.toml", tiny.replace("tagging", "class") + keep);
+    let words = [
+        "view notes_instrument: expected training examples of at least two classes",
+        "got only Violin",
+    ];
+    assert_fails(&run(dir, &["train", "tiny.toml"]), &words);
 }

@@ -39,6 +39,16 @@ fn some_audio(dir: &Path) -> String {
     panic!("no audio below {}", dir.display());
 }
 
+/// One block per start; the commit is that of the build, `unknown` outside a repository.
+fn versions_are_noted_with_the_commit(place: &Place) {
+    let text = std::fs::read_to_string(place.dir.join(RUN).join("versions.txt")).unwrap();
+    let lines: Vec<(&str, &str)> = text.trim_end().lines().map(|l| l.split_at(11)).collect();
+    let names: Vec<&str> = lines.iter().map(|(name, _)| name.trim_end()).collect();
+    assert_eq!(names, ["etude", "commit", "rustc", "libtorch", "device", "threads"]);
+    let (commit, hex) = (lines[1].1, |c: char| c.is_ascii_hexdigit());
+    assert!(commit == "unknown" || (commit.len() >= 12 && commit.chars().all(hex)), "{commit}");
+}
+
 /// Prefixes and adapters: the error says why and what works instead, and nothing is written.
 fn additions_that_no_weight_can_hold_are_not_merged(place: &Place) {
     let config = std::fs::read_to_string(place.dir.join("tiny.toml")).unwrap();
@@ -60,6 +70,7 @@ fn additions_that_no_weight_can_hold_are_not_merged(place: &Place) {
 fn a_run_tags_files_merges_and_exports() {
     let dir = tempfile::tempdir().unwrap();
     let place = tuned(dir.path());
+    versions_are_noted_with_the_commit(&place);
     additions_that_no_weight_can_hold_are_not_merged(&place);
     let good = some_audio(&dir.path().join("data/raw/demo"));
     std::fs::write(dir.path().join("bad.mp3"), "no audio at all").unwrap();

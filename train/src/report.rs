@@ -20,8 +20,11 @@ pub(crate) fn start(exp: &Experiment, dir: &RunDir, setup: &Setup) -> Result<()>
         atomic::write(&dir.config(), exp.text().as_bytes()).map_err(Error::io(&dir.config()))?;
     }
     let torch = etude_aten::facts()?;
+    let commit = env!("ETUDE_COMMIT"); // empty where the build found no repository
+    let commit = if commit.is_empty() { "unknown" } else { commit };
     dir.note_versions(&[
         ("etude", env!("CARGO_PKG_VERSION").to_owned()),
+        ("commit", commit.to_owned()),
         ("rustc", env!("ETUDE_RUSTC").trim_start_matches("rustc ").to_owned()),
         ("libtorch", torch.version),
         ("device", format!("{:?}", setup.device)),
