@@ -13,6 +13,7 @@ use crate::metrics::ranking::{Ranking, tagging};
 use crate::predictions::Stored;
 use crate::task::ClassScores;
 use crate::tasks::tagging::{MAP, ROC_AUC};
+use etude_models::Tuning;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -159,12 +160,18 @@ impl Row {
     }
 }
 
-/// Computes a paper's tables. Resamples are the same for all rows on the same tracks, so that rows are pairs.
+/// Computes a paper's tables: within one the networks by name, of each its tuning methods in the order of
+/// [`Tuning::NAMES`]. Resamples are the same for all rows on the same tracks, so that rows are pairs.
 ///
 /// # Errors
 /// When scores and labels of a row do not go together.
 pub fn compare(name: &str, mut entries: Vec<Entry>, cfg: &CompareConfig) -> Result<Paper> {
-    entries.sort_by(|a, b| (&a.view, &a.name, a.seed).cmp(&(&b.view, &b.name, b.seed)));
+    let rank = |method: &str| Tuning::NAMES.iter().position(|name| *name == method);
+    let place = |e: &Entry| {
+        let method = rank(&e.method).unwrap_or(Tuning::NAMES.len());
+        (e.view.clone(), e.model.clone(), method, e.name.clone(), e.seed)
+    };
+    entries.sort_by_cached_key(place);
     let mut tables = Vec::new();
     for rows in entries.chunk_by(|a, b| a.view == b.view) {
         tables.push(table(rows, cfg)?);
@@ -328,7 +335,7 @@ pub(crate) mod tests {
         assert_eq!(views, [("mtat", 3), ("mtg", 1)]);
         let table = &paper.tables[0];
         assert_eq!(table.reference, Some(0));
-        let [best, waiting, worse] = &table.rows[..] else { panic!() };
+        let [best, worse, waiting] = &table.rows[..] else { panic!() };
         assert_eq!((best.name.as_str(), waiting.scores.as_ref()), ("mtat/m_full", None));
         assert_eq!(best.score(MAP).unwrap().p, None);
         let map = worse.score(MAP).unwrap();

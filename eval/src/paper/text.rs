@@ -253,7 +253,7 @@ mod tests {
         assert!(lines.iter().all(|l| l.len() == 11 + 14), "{text}");
         let map = paper.tables[0].rows[0].score("mAP").unwrap().value;
         assert_eq!((lines[0][11], lines[1][11].parse()), ("mAP", Ok(map)));
-        assert_eq!(lines[2][11..18], ["", "", "", "", "", "", "0.408"]);
+        assert_eq!(lines[3][11..18], ["", "", "", "", "", "", "0.408"]);
         assert_eq!(quoted("a \"b\", c"), "\"a \"\"b\"\", c\"");
     }
 }

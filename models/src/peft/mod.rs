@@ -259,6 +259,10 @@ pub enum Tuning {
 }
 
 impl Tuning {
+    /// Names in a configuration, in the order in which tables list them.
+    pub const NAMES: [&str; 9] =
+        ["full", "probe", "adapter", "lora", "dora", "prefix", "bitfit", "ssf", "ia3"];
+
     /// The method itself.
     pub fn method(&self) -> &dyn Method {
         match self {
@@ -304,5 +308,22 @@ impl Tuning {
             Tuning::Ssf(_) => "ssf",
             Tuning::Ia3(_) => "ia3",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_is_called_as_in_a_configuration_and_a_wrong_name_lists_them() {
+        let method =
+            |name: &str| serde_json::from_value::<Tuning>(serde_json::json!({ "method": name }));
+        for name in Tuning::NAMES {
+            assert_eq!(method(name).unwrap().name(), name);
+        }
+        let text = method("lorra").unwrap_err().to_string();
+        let names = Tuning::NAMES.join("`, `");
+        assert_eq!(text, format!("unknown variant `lorra`, expected one of `{names}`"));
     }
 }
