@@ -1,4 +1,4 @@
-//! Embeddings of many files in one Parquet table: `path` utf8, `frames` u32, `dim` u32, `embedding` list<f32>, row-major
+//! Embeddings of many files in one Parquet table: `path` utf8, `frames` u32, `dim` u32, `embedding` `list<f32>`, row-major
 //! `[frames, dim]`. What made them is in the table's key-value metadata.
 
 use crate::embed::Embedding;
