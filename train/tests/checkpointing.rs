@@ -55,9 +55,7 @@ fn a_checkpointed_run_is_the_run_that_kept_everything_and_either_resumes_the_oth
         assert!(best(&kept) == best(&again), "{name}");
 
         let mixed = dir.join(format!("{name}-mixed"));
-        let stop = AtomicBool::new(false);
-        let mut log = StopAt { step: 3, stop: &stop, rows: Vec::new(), in_validation: false };
-        run(&with(true), &RunDir::create(&mixed).unwrap(), &mut log, &stop).unwrap();
+        common::interrupted(&with(true), &mixed, 3);
         let never = AtomicBool::new(false);
         resume(&with(false), &RunDir::open(&mixed).unwrap(), &mut (), &never).unwrap();
         assert_eq!(rows(&mixed), want, "{name}");

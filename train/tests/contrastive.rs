@@ -9,7 +9,7 @@ use etude_manifests::Target;
 use etude_models::weights::TensorFile;
 use etude_shards::{Batch, LoaderState};
 use etude_train::objectives::contrastive::{ACCURACY, Contrastive, ContrastiveConfig};
-use etude_train::{Ending, Experiment, Row, RunDir, resume, run};
+use etude_train::{Ending, Experiment, Row, RunDir, resume};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -67,13 +67,7 @@ fn a_network_learns_to_tell_clips_apart_resumes_exactly_and_is_what_other_runs_s
     let base = tmp.path().join("base");
     assert_eq!(train(&exp, &base).ending, Ending::Done);
     let rows = untimed(&base);
-    let losses: Vec<f64> = rows
-        .iter()
-        .filter_map(|r| match r {
-            Row::Step { loss, .. } => Some(*loss),
-            _ => None,
-        })
-        .collect();
+    let losses = common::losses(&rows);
     let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
     // it begins at guessing among 15 other views, ln 15 = 2.71
     assert!(mean(&losses[losses.len() - 4..]) < mean(&losses[..4]) - 0.15, "{losses:?}");
@@ -81,9 +75,7 @@ fn a_network_learns_to_tell_clips_apart_resumes_exactly_and_is_what_other_runs_s
 
     // interrupted after five steps and resumed with more threads: the same numbers, the same network
     let again = tmp.path().join("again");
-    let stop = AtomicBool::new(false);
-    let mut log = common::StopAt { step: 5, stop: &stop, rows: Vec::new(), in_validation: false };
-    run(&exp, &RunDir::create(&again).unwrap(), &mut log, &stop).unwrap();
+    common::interrupted(&exp, &again, 5);
     let more = pretraining(
         tmp.path(),
         &["trainer.epochs=8", "optim.lr=3e-3", "objective.threads=3", "data.threads=1"],

@@ -8,7 +8,7 @@ use etude_models::weights::TensorFile;
 use etude_models::{Model, ModelConfig, Tuning};
 use etude_train::objectives::masked_patches::MaskedPatches;
 use etude_train::optim::{AdamWConfig, Param, Rule};
-use etude_train::{Ending, Experiment, Row, RunDir, frame_stats, resume, run};
+use etude_train::{Ending, Experiment, RunDir, frame_stats, resume};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use tch::{Device, Tensor};
@@ -91,19 +91,11 @@ fn a_network_learns_what_is_hidden_resumes_exactly_and_is_what_other_runs_start_
     let base = tmp.path().join("base");
     assert_eq!(train(&exp, &base).ending, Ending::Done);
     let rows = untimed(&base);
-    let losses: Vec<f64> = rows
-        .iter()
-        .filter_map(|r| match r {
-            Row::Step { loss, .. } => Some(*loss),
-            _ => None,
-        })
-        .collect();
+    let losses = common::losses(&rows);
     assert!(losses[losses.len() - 1] < 0.7 * losses[0], "{losses:?}");
 
     let again = tmp.path().join("again");
-    let stop = AtomicBool::new(false);
-    let mut log = common::StopAt { step: 5, stop: &stop, rows: Vec::new(), in_validation: false };
-    run(&exp, &RunDir::create(&again).unwrap(), &mut log, &stop).unwrap();
+    common::interrupted(&exp, &again, 5);
     resume(&exp, &RunDir::open(&again).unwrap(), &mut (), &AtomicBool::new(false)).unwrap();
     assert_eq!(untimed(&again), rows);
     let bytes = |run: &Path| std::fs::read(run.join("model.safetensors")).unwrap();

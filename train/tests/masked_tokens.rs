@@ -9,7 +9,7 @@ use etude_models::masked::BlockMask;
 use etude_models::weights::TensorFile;
 use etude_models::{Model, ModelConfig, Precision, Tuning};
 use etude_train::objectives::masked_tokens::{ACCURACY, MaskedTokens};
-use etude_train::{Ending, Experiment, Row, RunDir, Trained, evaluate, resume, run};
+use etude_train::{Ending, Experiment, Row, RunDir, Trained, evaluate, resume};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use tch::{Device, Kind, Tensor};
@@ -96,22 +96,14 @@ fn a_network_learns_tokens_resumes_exactly_and_is_what_other_runs_start_from() {
     let base = tmp.path().join("base");
     assert_eq!(train(&exp, &base).ending, Ending::Done);
     let rows = untimed(&base);
-    let losses: Vec<f64> = rows
-        .iter()
-        .filter_map(|r| match r {
-            Row::Step { loss, .. } => Some(*loss),
-            _ => None,
-        })
-        .collect();
+    let losses = common::losses(&rows);
     // it begins at guessing, ln 24 = 3.18, or above
     assert!(losses[0] > 3.0 && losses[losses.len() - 4..].iter().all(|x| *x < 2.9), "{losses:?}");
     assert!(matches!(&rows[0], Row::Step { extras, .. } if extras.contains_key(ACCURACY)));
 
     // interrupted after five steps and resumed: the same numbers, the same network
     let again = tmp.path().join("again");
-    let stop = AtomicBool::new(false);
-    let mut log = common::StopAt { step: 5, stop: &stop, rows: Vec::new(), in_validation: false };
-    run(&exp, &RunDir::create(&again).unwrap(), &mut log, &stop).unwrap();
+    common::interrupted(&exp, &again, 5);
     assert!(!again.join("model.safetensors").exists(), "not before the end");
     let dir = RunDir::open(&again).unwrap();
     resume(&exp, &dir, &mut (), &AtomicBool::new(false)).unwrap();

@@ -30,7 +30,7 @@ impl Default for AdamConfig {
 #[derive(Debug)]
 pub struct Adam {
     cfg: AdamConfig,
-    params: Vec<Param>,
+    pub(super) params: Vec<Param>,
     moments: Moments,
 }
 
@@ -75,20 +75,20 @@ impl Optimizer for Adam {
 
 /// First and second moments of every parameter, and its number of updates.
 #[derive(Debug)]
-pub(super) struct Moments {
+struct Moments {
     m: Vec<Tensor>,
     v: Vec<Tensor>,
     t: Vec<i64>,
 }
 
 impl Moments {
-    pub(super) fn new(params: &[Param]) -> Self {
+    fn new(params: &[Param]) -> Self {
         let zeros = || params.iter().map(|p| p.tensor.detach().zeros_like()).collect();
         Self { m: zeros(), v: zeros(), t: vec![0; params.len()] }
     }
 
     /// One bias-corrected update of parameter `i`.
-    pub(super) fn update(
+    fn update(
         &mut self,
         i: usize,
         grad: &Tensor,
@@ -110,7 +110,7 @@ impl Moments {
         Ok(())
     }
 
-    pub(super) fn state(&self, params: &[Param]) -> Vec<(String, Tensor)> {
+    fn state(&self, params: &[Param]) -> Vec<(String, Tensor)> {
         let mut state = Vec::with_capacity(3 * params.len());
         for (i, p) in params.iter().enumerate() {
             state.push((format!("exp_avg.{}", p.name), self.m[i].shallow_clone()));
@@ -120,7 +120,7 @@ impl Moments {
         state
     }
 
-    pub(super) fn restore(&mut self, params: &[Param], state: Vec<(String, Tensor)>) -> Result<()> {
+    fn restore(&mut self, params: &[Param], state: Vec<(String, Tensor)>) -> Result<()> {
         let _guard = tch::no_grad_guard();
         let mut saved = Saved::new(state);
         for (i, p) in params.iter().enumerate() {

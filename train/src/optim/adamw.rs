@@ -2,7 +2,7 @@
 //!
 //! `w *= 1 - lr decay`, then the update of Adam without decay.
 
-use super::adam::Moments;
+use super::adam::{Adam, AdamConfig};
 use super::{Optimizer, Param};
 use crate::error::Result;
 use serde::Deserialize;
@@ -29,46 +29,41 @@ impl Default for AdamWConfig {
 /// The optimizer.
 #[derive(Debug)]
 pub struct AdamW {
-    cfg: AdamWConfig,
-    params: Vec<Param>,
-    moments: Moments,
+    weight_decay: f64,
+    adam: Adam,
 }
 
 impl AdamW {
     /// Moments start at zero.
     pub fn new(cfg: &AdamWConfig, params: Vec<Param>) -> Self {
-        let moments = Moments::new(&params);
-        Self { cfg: cfg.clone(), params, moments }
+        let AdamWConfig { betas, eps, weight_decay } = *cfg;
+        Self {
+            weight_decay,
+            adam: Adam::new(&AdamConfig { betas, eps, weight_decay: 0.0 }, params),
+        }
     }
 }
 
 impl Optimizer for AdamW {
     fn step(&mut self, lr: f64) -> Result<()> {
         let _guard = tch::no_grad_guard();
-        for (i, p) in self.params.iter_mut().enumerate() {
-            let grad = p.tensor.f_grad()?;
-            if !grad.defined() {
-                continue;
+        for p in self.adam.params.iter_mut().filter(|_| self.weight_decay != 0.0) {
+            if p.tensor.f_grad()?.defined() {
+                let _ = p.tensor.f_mul_scalar_(1.0 - lr * p.lr_scale * self.weight_decay)?;
             }
-            let AdamWConfig { betas, eps, weight_decay } = self.cfg;
-            let lr = lr * p.lr_scale;
-            if weight_decay != 0.0 {
-                let _ = p.tensor.f_mul_scalar_(1.0 - lr * weight_decay)?;
-            }
-            self.moments.update(i, &grad, &mut p.tensor, lr, betas, eps)?;
         }
-        Ok(())
+        self.adam.step(lr)
     }
 
     fn params(&self) -> &[Param] {
-        &self.params
+        self.adam.params()
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {
-        self.moments.state(&self.params)
+        self.adam.state()
     }
 
     fn restore(&mut self, state: Vec<(String, Tensor)>) -> Result<()> {
-        self.moments.restore(&self.params, state)
+        self.adam.restore(state)
     }
 }

@@ -183,3 +183,19 @@ pub fn train(exp: &Experiment, path: &Path) -> Outcome {
 pub fn untimed(dir: &Path) -> Vec<Row> {
     read_log(&dir.join("log.jsonl")).unwrap().into_iter().map(Row::untimed).collect()
 }
+
+/// Losses of the logged steps.
+pub fn losses(rows: &[Row]) -> Vec<f64> {
+    let loss = |row: &Row| match row {
+        Row::Step { loss, .. } => Some(*loss),
+        _ => None,
+    };
+    rows.iter().filter_map(loss).collect()
+}
+
+/// A new run in `path` that was asked to stop after `step` steps.
+pub fn interrupted(exp: &Experiment, path: &Path, step: u64) {
+    let stop = AtomicBool::new(false);
+    let mut log = StopAt { step, stop: &stop, rows: Vec::new(), in_validation: false };
+    run(exp, &RunDir::create(path).unwrap(), &mut log, &stop).unwrap();
+}
