@@ -104,8 +104,9 @@ fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-/// The same with those of its tags that some, not all, of its test examples have: others have no published scores.
-fn with_every_class(mut view: View) -> View {
+/// Leaves a view those of its tags that some, not all, of its test examples have: others have no published scores.
+fn keep_defined(manifests: &Path, name: &str) -> View {
+    let mut view = read_view(&manifests.join(format!("{name}.parquet"))).unwrap();
     let has =
         |e: &Example, class: u16| matches!(&e.target, Target::Tags(on) if on.contains(&class));
     let defined = |class: &u16| {
@@ -121,6 +122,7 @@ fn with_every_class(mut view: View) -> View {
     }
     view.vocab.classes =
         kept.iter().map(|&class| view.vocab.classes[usize::from(class)].clone()).collect();
+    write_view(manifests, &view).unwrap();
     view
 }
 
@@ -129,8 +131,7 @@ fn limited(dir: &Path) -> Place {
     let place = Place::new(dir, 40, 4.0);
     place.done(&["ingest", "demo.toml"]);
     let manifests = dir.join("data/manifests");
-    let view = with_every_class(read_view(&manifests.join("demo.parquet")).unwrap());
-    write_view(&manifests, &view).unwrap();
+    let view = keep_defined(&manifests, "demo");
     let few: HashSet<&str> = view.only(Split::Train).take(6).map(|e| e.key.as_str()).collect();
     write_view(&manifests, &view.listed("demo_limited_1", Split::Train, &few).unwrap()).unwrap();
     let configs = dir.join("configs/limited");
@@ -304,9 +305,13 @@ fn a_transfer_study_tunes_every_network_to_every_other_corpus() {
     let dir = tmp.path();
     let place = Place::new(dir, 40, 4.0);
     place.done(&["ingest", "demo.toml"]);
+    let manifests = dir.join("data/manifests");
+    for name in ["demo", "demo_clean"] {
+        keep_defined(&manifests, name);
+    }
     let configs = dir.join("configs/ccml");
     let study = "[study]\nkind = \"transfer\"\nmodels = [\"vggish\", \"musicnn\", \"ast\"]\nseeds = [1]\n\
-                 corpora = [{ name = \"a\" }, { name = \"b\", numbered = true, one_crop = true }]\n";
+                 corpora = [{ name = \"a\" }, { name = \"b\", numbered = true, one_crop = true }]\npublished_names = { vggish = \"vgg_ish\" }\n";
     write(&configs.join("study.toml"), study);
     for (name, experiment) in three() {
         write(&configs.join(format!("a/{name}.toml")), &experiment);
@@ -356,6 +361,11 @@ fn a_transfer_study_tunes_every_network_to_every_other_corpus() {
     let csv = std::fs::read_to_string(folder.join("scores.csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + 3 * 6 * 2, "{csv}");
     assert!(folder.join("figures/ROC-AUC_last.svg").exists());
+    let report =
+        std::fs::read_to_string(folder.join("evaluation/1/b/vgg_ish_from_a_f.txt")).unwrap();
+    let head = "\nEvaluation of model \"vgg_ish_from_a_f\" on \"b\" test set:\nROC-AUC score: 0.";
+    assert!(report.starts_with(head) && report.contains("\n           0  "), "{report}");
+    assert!(folder.join("evaluation/1/a/ast_from_b.txt").exists());
     let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
     assert!(page.contains("18 of 18 rows scored"));
     // another regime is another experiment and does not pass for this one

@@ -41,6 +41,9 @@ pub struct Transfer {
     /// Published scores, a CSV file beside the study's.
     #[serde(default)]
     pub published: Option<PathBuf>,
+    /// What the published files call a model, where it is not its name.
+    #[serde(default)]
+    pub published_names: BTreeMap<String, String>,
 }
 
 fn batch() -> FrozenStats {
@@ -93,15 +96,24 @@ pub struct TransferRow {
 impl TransferRow {
     /// `vggish_from_fma_f`.
     pub fn name(&self) -> String {
+        self.called(&self.model)
+    }
+
+    fn called(&self, model: &str) -> String {
         match (&self.source, self.frozen) {
-            (None, _) => self.model.clone(),
-            (Some(source), false) => format!("{}_from_{source}", self.model),
-            (Some(source), true) => format!("{}_from_{source}_f", self.model),
+            (None, _) => model.to_owned(),
+            (Some(source), false) => format!("{model}_from_{source}"),
+            (Some(source), true) => format!("{model}_from_{source}_f"),
         }
     }
 }
 
 impl Transfer {
+    /// What the published files call a row: `vgg_ish_from_fma_f`.
+    pub fn published_name(&self, row: &TransferRow) -> String {
+        row.called(self.published_names.get(&row.model).unwrap_or(&row.model))
+    }
+
     /// Every row, corpus by corpus.
     pub fn rows(&self, study: &Study, place: &Place) -> Vec<TransferRow> {
         let mut rows = Vec::new();
@@ -246,6 +258,11 @@ fn check(study: &Study, cfg: &Transfer) -> Result<()> {
     }
     let mut names: Vec<&str> = cfg.corpora.iter().map(|c| c.name.as_str()).collect();
     names.sort_unstable();
+    if let Some(name) = cfg.published_names.keys().find(|name| !cfg.models.contains(name)) {
+        let known = cfg.models.join(", ");
+        return study
+            .refuse(format!("study.published_names: expected some of {known}, got {name}"));
+    }
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => study.refuse(format!("study.corpora: {} is there twice", pair[0])),
         None => Ok(()),

@@ -180,7 +180,7 @@ impl Times {
                 None => all = false,
             }
         }
-        (left > Duration::ZERO).then_some((left, all))
+        (left.as_secs() > 0).then_some((left, all))
     }
 }
 

@@ -51,9 +51,11 @@ pub fn evaluation(study: &Study, cfg: &Transfer, place: &Place) -> Result<Files>
     let mut found = Files::default();
     for row in cfg.rows(study, place) {
         let numbered = cfg.corpora.iter().any(|c| c.name == row.target && c.numbered);
-        let below = format!("evaluation/{}/{}/{}.txt", row.seed, row.target, row.name());
-        found.add(&row.run.join("predictions.test.safetensors"), below, |predictions| {
-            evaluation_text(&row.name(), &row.target, predictions, numbered)
+        let name = cfg.published_name(&row);
+        let below = format!("evaluation/{}/{}/{name}.txt", row.seed, row.target);
+        let file = format!("predictions.{}.safetensors", scored(CLEAN));
+        found.add(&row.run.join(file), below, |predictions| {
+            evaluation_text(&name, &row.target, predictions, numbered)
         })?;
     }
     Ok(found)
