@@ -13,6 +13,11 @@ const MUSICFM: &str = "name = 'musicfm', layers = 2, dim = 32, inner = 64, heads
 const MERT: &str = "name = 'mert', layers = 3, dim = 32, inner = 64, heads = 4, conv_channels = 8, \
     positional_taps = 16, positional_groups = 4, layer_drop = 0.4";
 
+const AST: &str = "name = 'ast', preset = 'limited_fixed', frames = 76, layers = 2, dim = 24, heads = 2, \
+    image_classes = 0, mean = -40.0, std = 20.0";
+const TMAE: &str =
+    "name = 'tmae', frames = 72, layers = 2, dim = 16, heads = 2, mean = -40.0, std = 20.0";
+
 /// Eight steps of two batches of three, dropout on, random crops.
 fn experiment(dir: &Path, backbone: &str, sets: &[&str]) -> Experiment {
     let backbone = format!("model.backbone={{ {backbone} }}");
@@ -47,8 +52,15 @@ fn a_checkpointed_run_is_the_run_that_kept_everything_and_either_resumes_the_oth
     let tmp = tempfile::tempdir().unwrap();
     let dir = tmp.path();
     common::corpus_at(dir, [12, 4, 2], "tones-24k", 24_000);
-    for (name, backbone) in [("musicfm", MUSICFM), ("mert", MERT)] {
-        let with = |on| experiment(dir, backbone, &[&format!("trainer.checkpoint={on}")]);
+    common::corpus(dir, [12, 4, 2]);
+    for (name, backbone, shards) in [
+        ("musicfm", MUSICFM, "tones-24k"),
+        ("mert", MERT, "tones-24k"),
+        ("ast", AST, "tones-16k"),
+        ("tmae", TMAE, "tones-16k"),
+    ] {
+        let shards = format!("data.shards={shards}");
+        let with = |on| experiment(dir, backbone, &[&shards, &format!("trainer.checkpoint={on}")]);
         let (kept, again) = (dir.join(format!("{name}-kept")), dir.join(format!("{name}-again")));
         let want = train(&with(false), &kept);
         assert_eq!(train(&with(true), &again), want, "{name}");
