@@ -244,7 +244,7 @@ fn all_five_networks_learn_from_little_data_and_go_on_after_a_kill() {
     let mut models = Vec::new();
     for (name, window, experiment) in five() {
         write(&configs.join(format!("{name}.toml")), &experiment);
-        let published = if name == "tmae" { ", raw_results = \"mae\"" } else { "" };
+        let published = if name == "tmae" { ", published_name = \"mae\"" } else { "" };
         models.push(format!(
             "{{ name = \"{name}\", experiment = \"{name}.toml\", window = {window}{published} }}"
         ));

@@ -101,7 +101,7 @@ pub struct LimitedModel {
     pub batch: usize,
     /// What the published result files call it; its name when left out.
     #[serde(default)]
-    pub raw_results: Option<String>,
+    pub published_name: Option<String>,
 }
 
 fn sixteen() -> usize {
@@ -126,7 +126,7 @@ pub struct TaskRow {
     pub baselines: Vec<handcrafted::Kind>,
     /// What the published result files call it, `run/dataset`; its view for both when left out.
     #[serde(default)]
-    pub raw_results: Option<String>,
+    pub published_name: Option<String>,
 }
 
 /// A probe: what is trained on embeddings.
@@ -448,10 +448,11 @@ fn check(study: &Study, cfg: &Limited) -> Result<()> {
     if let Some(task) = cfg.tasks.iter().find(|t| t.scores.is_empty()) {
         return study.refuse(format!("study.tasks: {}: scores: expected at least one", task.name));
     }
-    let named = |task: &&TaskRow| task.raw_results.as_ref().is_some_and(|n| !n.contains('/'));
+    let named = |task: &&TaskRow| task.published_name.as_ref().is_some_and(|n| !n.contains('/'));
     if let Some(task) = cfg.tasks.iter().find(named) {
-        let (name, got) = (&task.name, task.raw_results.as_deref().unwrap_or_default());
-        let text = format!("study.tasks: {name}: raw_results: expected run/dataset, got {got:?}");
+        let (name, got) = (&task.name, task.published_name.as_deref().unwrap_or_default());
+        let text =
+            format!("study.tasks: {name}: published_name: expected run/dataset, got {got:?}");
         return study.refuse(text);
     }
     baselines::check(study, cfg)?;

@@ -10,7 +10,7 @@ mod deform;
 mod limited;
 mod needed;
 mod network;
-mod raw_results;
+mod published;
 mod stats;
 mod transfer;
 

@@ -72,7 +72,7 @@ pub fn raw_results(study: &Study, cfg: &Limited, place: &Place) -> Result<Files>
         let deformed = cfg.deformations.keys().filter(|_| task.deformed).map(String::as_str);
         let conditions: Vec<&str> = std::iter::once(CLEAN).chain(deformed).collect();
         for row in rows.iter().filter(|row| row.task == task.name) {
-            let folder = cfg.raw_results(row, &probe.data.view);
+            let folder = cfg.published_name(row, &probe.data.view);
             for condition in &conditions {
                 let below = format!("raw_results/{}/{folder}/{condition}_metrics.json", row.seed);
                 let file = format!("predictions.{}.safetensors", scored(condition));

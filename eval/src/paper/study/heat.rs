@@ -18,7 +18,6 @@ const TOP: f64 = 92.0;
 const HIGH: f64 = 30.0;
 /// Difference at which a colour is full.
 const FULL: f64 = 0.08;
-
 /// Width of a figure, if it can be.
 const WIDTH: f64 = 960.0;
 /// Room for the words below.

@@ -6,13 +6,13 @@ use super::limited::{Limited, ProbeRow};
 impl Limited {
     /// Folder of a row's files, e.g. `tinysol/tinysol_mae_5_model-1`; hand-crafted features have no size. Run and dataset are
     /// called `view`, as the task's view is, unless the study has other names.
-    pub fn raw_results(&self, row: &ProbeRow, view: &str) -> String {
+    pub fn published_name(&self, row: &ProbeRow, view: &str) -> String {
         let task = self.tasks.iter().find(|task| task.name == row.task);
         let (run, dataset) = task
-            .and_then(|task| task.raw_results.as_deref()?.split_once('/'))
+            .and_then(|task| task.published_name.as_deref()?.split_once('/'))
             .unwrap_or((view, view));
         let model = self.models.iter().find(|model| model.name == row.model);
-        let model = model.and_then(|model| model.raw_results.as_deref()).unwrap_or(&row.model);
+        let model = model.and_then(|model| model.published_name.as_deref()).unwrap_or(&row.model);
         let size = row.size.map_or(String::new(), |size| format!("_{size}"));
         let probe = self.probes.iter().position(|probe| probe.name == row.probe);
         format!("{run}/{dataset}_{model}{size}_model-{}", probe.unwrap_or_default())
@@ -30,7 +30,7 @@ mod tests {
         let StudyConfig::Limited(cfg) = &study.config else { panic!("a limited-data study") };
         let place = Place { runs: "runs".into(), sets: Vec::new(), seeds: None };
         let rows = cfg.rows(&study, &place);
-        let names: Vec<String> = rows.iter().map(|row| cfg.raw_results(row, "view")).collect();
+        let names: Vec<String> = rows.iter().map(|row| cfg.published_name(row, "view")).collect();
         for name in [
             "magnatagatune/magnatagatune_vgg_0_model-0",
             "magnatagatune/magnatagatune_mae_full_model-1",
