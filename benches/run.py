@@ -6,7 +6,7 @@ worst and the best run. Writes benches/results/<section>.md. Peers are Python pa
 interpreter that has them is named by PEERS_PYTHON, and one that is not installed is printed as such. Needs only the standard library.
 
 usage: run.py --etude target/release/etude [--data data/bench] [--only ingest,mel,...] [--threads 2] [--runs 3]"""
-import argparse, json, os, pathlib, platform, shutil, statistics, subprocess, sys, time
+import argparse, json, os, pathlib, platform, shlex, shutil, statistics, subprocess, sys, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 PEERS = HERE / 'peers'
@@ -39,7 +39,7 @@ def call(command, **more):
 
 def etude(*command):
     """rows of one `etude bench`"""
-    shown = ' '.join(['etude', 'bench', *map(str, command)])
+    shown = shlex.join(['etude', 'bench', *map(str, command)])
     out, why = call([args.etude, 'bench', *command, '--json'])
     if out is None:
         return [dict(who='étude', what=' '.join(map(str, command)), missing=why, command=shown)]
@@ -121,7 +121,7 @@ STUDY = 'configs/peft/mtat'
 MUSICFM = ([f'{STUDY}/musicfm_lora.toml', '--noise', 29.124, '--set', 'data.batch=1'], ['musicfm', '--method', 'lora'])
 MERT = ([f'{STUDY}/mert95m_lora.toml', '--noise', 5, '--set', 'data.batch=4', '--set', "data.crop={ kind = 'whole' }"],
         ['mert', '--method', 'lora', '--batch', 4])
-# what is compared, network, precision, our settings, the peer's (none: we run alone)
+# what is compared, network, precision, our settings, the peer's
 LIVE, FIXED, KEPT = ('batch',), ('running',), ('running', 'data.cache={}')
 STEPS = [
     ('MusicFM, 1 x 29.1 s, float32', MUSICFM, 'f32', FIXED, ['--eval-mode']),
