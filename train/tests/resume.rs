@@ -250,8 +250,16 @@ fn a_run_resumed_in_any_stage_of_a_staged_schedule_is_the_run_that_was_not() {
     let whole = tmp.path().join("whole");
     interrupted(&exp, &whole, &[]);
     let rows = untimed(&whole);
-    let began = rows.iter().filter(|r| matches!(r, Row::Event { event, .. } if event == "stage"));
-    assert_eq!(began.map(Row::step).collect::<Vec<_>>(), [2, 4, 6]);
+    let began = rows.iter().filter_map(|r| match r {
+        Row::Event { step, event, text, .. } if event == "stage" => Some((*step, &**text)),
+        _ => None,
+    });
+    let expected = [
+        (2, "stage 1 begins: rate 0.01, SGD, Nesterov momentum 0.9"),
+        (4, "stage 2 begins: rate 0.001, SGD, Nesterov momentum 0.9"),
+        (6, "stage 3 begins: rate 0.001, AdamW"),
+    ];
+    assert_eq!(began.collect::<Vec<_>>(), expected);
     for plan in [vec![2], vec![3, 5], vec![4, 6], vec![7]] {
         let path = tmp.path().join(format!("{plan:?}"));
         interrupted(&exp, &path, &plan);

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::schedule::ScheduleConfig;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use tch::Tensor;
 
 /// The `[optim]` section: one [`Rule`] plus how its rate moves.
@@ -55,6 +56,21 @@ pub enum Rule {
     AdamW(AdamWConfig),
     /// Plain, with momentum, or Nesterov.
     Sgd(SgdConfig),
+}
+
+impl fmt::Display for Rule {
+    /// As a line of a training log names it.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Rule::Adam(_) => write!(f, "Adam"),
+            Rule::AdamW(_) => write!(f, "AdamW"),
+            Rule::Sgd(SgdConfig { momentum: 0.0, .. }) => write!(f, "SGD"),
+            Rule::Sgd(SgdConfig { momentum, nesterov, .. }) => {
+                let kind = if *nesterov { "Nesterov momentum" } else { "momentum" };
+                write!(f, "SGD, {kind} {momentum}")
+            }
+        }
+    }
 }
 
 /// A tensor to train.

@@ -286,7 +286,7 @@ impl<'a> Trainer<'a> {
             kept::restore(&self.setup.model, &kept::read(&best)?, &best)?;
         }
         self.state.stage = stage;
-        let text = format!("stage {} begins: rate {}, {:?}", n + 1, next.lr, next.rule);
+        let text = format!("stage {} begins: rate {}, {}", n + 1, next.lr, next.rule);
         self.push(event(self.state.step, "stage", text), log)
     }
 
