@@ -116,7 +116,7 @@ pub fn to_s16(from: &[f32], to: &mut [u8]) -> u64 {
         let mut overs = 0u32;
         for (x, b) in from.iter().zip(to) {
             let y = x * 32768.0;
-            // The first halves beyond the ends: -32768.5 goes to the even end, 32767.5 away from it.
+            // -32768.5 rounds to the even -32768, which fits; 32767.5 rounds to the even 32768, which does not.
             overs += u32::from(!(-32768.5..32767.5).contains(&y));
             let sum = y.clamp(-32768.0, 32767.0) + INTEGER_IN_LOW_BITS;
             *b = (sum.to_bits() as u16).to_le_bytes();
