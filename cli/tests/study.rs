@@ -144,6 +144,27 @@ fn limited(dir: &Path) -> Place {
     place
 }
 
+/// A view of the demo corpus in which every recording has one of two keys, and a task on it for a study.
+fn keys(dir: &Path) -> &'static str {
+    let manifests = dir.join("data/manifests");
+    let mut view = read_view(&manifests.join("demo.parquet")).unwrap();
+    "demo_key".clone_into(&mut view.name);
+    view.vocab.classes = vec!["A minor".to_owned(), "C major".to_owned()];
+    for (n, e) in view.examples.iter_mut().enumerate() {
+        e.target = Target::Class(u16::from(n % 2 == 0));
+    }
+    write_view(&manifests, &view).unwrap();
+    let probe = PROBE.replace("\"tagging\"", "\"key\"").replace("\"demo\"", "\"demo_key\"");
+    let probe = probe.replace("\"ROC-AUC\"", "\"accuracy\"");
+    write(&dir.join("configs/limited/key.toml"), &probe);
+    r#"
+[[study.tasks]]
+name = "key"
+experiment = "key.toml"
+scores = ["accuracy", "key-weighted"]
+"#
+}
+
 /// Starts a command and ends it the hard way.
 fn kill_after(place: &Place, args: &[&str], time: Duration) {
     let mut child = place.start(args);
@@ -252,7 +273,8 @@ fn all_five_networks_learn_from_little_data_and_go_on_after_a_kill() {
     let (before, rest) = LIMITED.split_once("models = ").unwrap();
     let (_, after) = rest.split_once('\n').unwrap();
     let study = format!("{before}models = [{}]\n{after}", models.join(", "));
-    write(&configs.join("study.toml"), &study.replace("[0, 1, \"full\"]", "[0, 1]"));
+    let study = study.replace("[0, 1, \"full\"]", "[0, 1]") + keys(dir);
+    write(&configs.join("study.toml"), &study);
 
     for seconds in [2, 4] {
         kill_after(&place, &["study", "limited"], Duration::from_secs(seconds));
@@ -264,13 +286,16 @@ fn all_five_networks_learn_from_little_data_and_go_on_after_a_kill() {
     // of two sizes one is trained; AST and TMAE measure their frames first
     let networks = 5 * 2 + 5 + 2 * 2;
     // embeddings and two probes of each on clean and on deformed audio; two probes on hand-crafted features
-    assert_eq!(all.len(), networks + 5 * 2 * (2 + 2 * 2) + 2, "{all:?}");
+    // two probes of each on keys
+    assert_eq!(all.len(), networks + 5 * 2 * (2 + 2 * 2) + 2 + 5 * 2 * 2, "{all:?}");
 
     let folder = dir.join("runs/limited");
     let csv = std::fs::read_to_string(folder.join("scores.csv")).unwrap();
     for (name, ..) in five() {
         let lines = csv.lines().filter(|l| l.starts_with(&format!("tagging,{name},1,")));
         assert_eq!(lines.count(), 2 * 2 * 2, "probes, conditions, scores of {name}: {csv}");
+        let keys = csv.lines().filter(|l| l.starts_with(&format!("key,{name},1,")));
+        assert_eq!(keys.count(), 2 * 3, "probes and scores of the keys by {name}: {csv}");
     }
     let raw = folder.join("raw_results/1/demo");
     let metrics = |file: &str| {
@@ -283,6 +308,8 @@ fn all_five_networks_learn_from_little_data_and_go_on_after_a_kill() {
         let names: Vec<&String> = found.as_object().unwrap().keys().collect();
         assert_eq!(names, ["average_precision", "roc_auc"], "{file}");
     }
+    let keys = metrics("../demo_key/demo_key_ast_1_model-0/clean_metrics.json");
+    assert!(keys["weighted_accuracy"]["micro"].as_f64().unwrap() > 0.0, "{keys}");
     let score = csv.lines().find(|l| l.starts_with("tagging,ast,0,") && l.contains("clean,1,mAP"));
     let value: f64 = score.unwrap().split(',').nth(8).unwrap().parse().unwrap();
     let published = metrics("demo_ast_0_model-0/clean_metrics.json");
