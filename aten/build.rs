@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 fn main() {
     etude_link::emit();
-    println!("cargo:rerun-if-changed=shim/shim.cpp");
+    println!("cargo:rerun-if-changed=shim");
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let home = env::var_os("LIBTORCH").map(PathBuf::from).or_else(|| {
         env::var_os("DEP_TCH_LIBTORCH_LIB")
@@ -20,7 +20,7 @@ fn main() {
     cc::Build::new()
         .cpp(true)
         .std("c++17")
-        .file("shim/shim.cpp")
+        .files(["shim/shim.cpp", "shim/foreach.cpp"])
         .include(home.join("include"))
         .include(home.join("include/torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")

@@ -1,6 +1,7 @@
-// What tch does not bind. Every function returns 0 when it worked; otherwise it writes the reason to `err`
-// (capacity `err_len`, always zero-terminated). No CUDA header is needed: CUDA is reached through libtorch's own
-// device-independent interfaces, and only after libtorch_cuda.so has been opened.
+// What tch does not bind. No CUDA header is needed: CUDA is reached through libtorch's own device-independent interfaces,
+// and only after libtorch_cuda.so has been opened.
+
+#include "guarded.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
@@ -13,35 +14,11 @@
 
 #include <dlfcn.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <exception>
 #include <mutex>
 
 namespace {
-
-void copy_text(const char* text, char* out, size_t out_len) {
-  if (out_len == 0) return;
-  const size_t n = std::min(std::strlen(text), out_len - 1);
-  std::memcpy(out, text, n);
-  out[n] = 0;
-}
-
-template <class F>
-int guarded(char* err, size_t err_len, F f) {
-  try {
-    f();
-    return 0;
-  } catch (const c10::Error& e) {
-    copy_text(e.what_without_backtrace(), err, err_len);
-  } catch (const std::exception& e) {
-    copy_text(e.what(), err, err_len);
-  } catch (...) {
-    copy_text("unknown C++ exception", err, err_len);
-  }
-  return 1;
-}
 
 // index < 0 is the CPU, otherwise the CUDA device of that number.
 at::Generator generator(int64_t index) {

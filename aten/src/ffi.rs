@@ -1,4 +1,4 @@
-//! Declarations of `shim/shim.cpp` and the one place that turns its return code into a [`Result`].
+//! Declarations of `shim/` and the one place that turns its return code into a [`Result`].
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
@@ -51,6 +51,20 @@ unsafe extern "C" {
         n: usize,
     ) -> c_int;
     pub(crate) fn etude_clear_grad(tensor: *mut c_void, err: *mut c_char, n: usize) -> c_int;
+    pub(crate) fn etude_foreach(
+        op: c_int,
+        x: *const *mut c_void,
+        nx: usize,
+        a: *const *mut c_void,
+        na: usize,
+        b: *const *mut c_void,
+        nb: usize,
+        number: *const f64,
+        numbers: usize,
+        out: *mut *mut c_void,
+        err: *mut c_char,
+        n: usize,
+    ) -> c_int;
     pub(crate) fn etude_cuda_reset_peak(device: i64, err: *mut c_char, n: usize) -> c_int;
 }
 

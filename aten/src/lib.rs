@@ -1,14 +1,15 @@
 //! The thin edge to libtorch: what tch does not bind.
 //!
 //! CUDA at run time ([`cuda_init`], [`device`]), generator state ([`rng_state`]), mixed precision ([`Autocast`]),
-//! switches for determinism and TF32, memory of device and host, gradients taken away ([`clear_grad`]), and the facts
-//! that `etude doctor` prints ([`facts`]). A C++ shim of about a hundred lines is compiled against the libtorch in use;
-//! it needs no CUDA header.
+//! switches for determinism and TF32, memory of device and host, gradients taken away ([`clear_grad`]), operations on
+//! lists of tensors ([`foreach`]), and the facts that `etude doctor` prints ([`facts()`]). A small C++ shim is compiled
+//! against the libtorch in use; it needs no CUDA header.
 
 mod autocast;
 mod cuda;
 mod facts;
 mod ffi;
+pub mod foreach;
 mod grad;
 mod host;
 mod memory;

@@ -1,29 +1,29 @@
 //! Gradient clipping by the global norm, as torch's `clip_grad_norm_`.
 
 use crate::error::Result;
-use crate::optim::Param;
+use crate::optim::{Param, lists};
+use etude_aten::foreach;
 use tch::{Kind, Tensor};
 
 /// L2 norm over all gradients together, before clipping; gradients are scaled by `max / (norm + 1e-6)` where that is
 /// below 1. `None` only measures. The norm stays on the device (0-d float): reading it is the caller's one wait.
 pub fn clip_grad_norm(params: &[Param], max: Option<f64>) -> Result<Tensor> {
     let _guard = tch::no_grad_guard();
-    let mut grads = Vec::with_capacity(params.len());
-    for p in params {
-        let grad = p.tensor.f_grad()?;
-        if grad.defined() {
-            grads.push(grad);
-        }
+    let mut lists = lists(params)?;
+    let mut norms = Vec::new();
+    for list in &lists {
+        norms.extend(list.at.iter().zip(foreach::norm(&list.grads)?));
     }
-    if grads.is_empty() {
+    if norms.is_empty() {
         return Ok(Tensor::from(0f32));
     }
-    let norms = grads.iter().map(|g| g.f_norm()).collect::<Result<Vec<_>, _>>()?;
+    norms.sort_by_key(|(at, _)| **at); // the sum is taken in the order of the parameters, whatever their types
+    let norms: Vec<Tensor> = norms.into_iter().map(|(_, norm)| norm).collect();
     let norm = Tensor::f_stack(&norms, 0)?.f_norm()?.f_to_kind(Kind::Float)?;
     if let Some(max) = max {
         let scale = norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(max)?.f_clamp_max(1.0)?;
-        for grad in &mut grads {
-            let _ = grad.f_mul_(&scale.f_to_kind(grad.kind())?)?;
+        for list in &mut lists {
+            foreach::mul_tensor_(&mut list.grads, &scale.f_to_kind(list.kind)?)?;
         }
     }
     Ok(norm)

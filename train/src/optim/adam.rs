@@ -3,8 +3,10 @@
 //! `g += decay w; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;`
 //! `w -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)`.
 
+use super::lists::{List, lists};
 use super::{Optimizer, Param, Saved};
 use crate::error::Result;
+use etude_aten::foreach;
 use serde::Deserialize;
 use tch::Tensor;
 
@@ -45,17 +47,11 @@ impl Adam {
 impl Optimizer for Adam {
     fn step(&mut self, lr: f64) -> Result<()> {
         let _guard = tch::no_grad_guard();
-        for (i, p) in self.params.iter_mut().enumerate() {
-            let grad = p.tensor.f_grad()?;
-            if !grad.defined() {
-                continue;
-            }
-            let grad = match self.cfg.weight_decay {
-                0.0 => grad,
-                decay => grad.f_add(&p.tensor.f_mul_scalar(decay)?)?,
-            };
-            let AdamConfig { betas, eps, .. } = self.cfg;
-            self.moments.update(i, &grad, &mut p.tensor, lr * p.lr_scale, betas, eps)?;
+        let AdamConfig { betas, eps, weight_decay } = self.cfg;
+        for mut list in lists(&self.params)? {
+            list.decay(weight_decay)?;
+            let rates = list.each(&self.params, |p| lr * p.lr_scale);
+            self.moments.update(list, &rates, betas, eps)?;
         }
         Ok(())
     }
@@ -87,26 +83,24 @@ impl Moments {
         Self { m: zeros(), v: zeros(), t: vec![0; params.len()] }
     }
 
-    /// One bias-corrected update of parameter `i`.
-    fn update(
-        &mut self,
-        i: usize,
-        grad: &Tensor,
-        weight: &mut Tensor,
-        lr: f64,
-        betas: [f64; 2],
-        eps: f64,
-    ) -> Result<()> {
-        self.t[i] += 1;
-        let t = self.t[i] as f64;
-        let (m, v) = (&mut self.m[i], &mut self.v[i]);
-        let _ = m.f_lerp_(grad, 1.0 - betas[0])?;
-        let _ = v.f_mul_scalar_(betas[1])?;
-        let _ = v.f_addcmul_(&grad.f_mul_scalar(1.0 - betas[1])?, grad)?;
-        let rate = lr / (1.0 - betas[0].powf(t));
-        let root = (1.0 - betas[1].powf(t)).sqrt();
-        let denom = v.f_sqrt()?.f_div_scalar_(root)?.f_add_scalar_(eps)?;
-        let _ = weight.f_addcdiv_(&m.f_mul_scalar(-rate)?, &denom)?;
+    /// One bias-corrected update of the parameters of a list, each at its rate.
+    fn update(&mut self, list: List, rates: &[f64], betas: [f64; 2], eps: f64) -> Result<()> {
+        let (mut m, mut v) = (list.pick(&self.m), list.pick(&self.v));
+        let List { at, mut weights, grads, .. } = list;
+        foreach::lerp_(&mut m, &grads, 1.0 - betas[0])?;
+        foreach::mul_(&mut v, betas[1])?;
+        foreach::addcmul_(&mut v, &foreach::mul(&grads, 1.0 - betas[1])?, &grads)?;
+        let (mut steps, mut roots) = (Vec::new(), Vec::new());
+        for (&i, rate) in at.iter().zip(rates) {
+            self.t[i] += 1;
+            let t = self.t[i] as f64;
+            steps.push(-(rate / (1.0 - betas[0].powf(t))));
+            roots.push((1.0 - betas[1].powf(t)).sqrt());
+        }
+        let mut denoms = foreach::sqrt(&v)?;
+        foreach::div_each_(&mut denoms, &roots)?;
+        foreach::add_number_(&mut denoms, eps)?;
+        foreach::addcdiv_(&mut weights, &foreach::mul_each(&m, &steps)?, &denoms)?;
         Ok(())
     }
 

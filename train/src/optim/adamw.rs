@@ -3,8 +3,10 @@
 //! `w *= 1 - lr decay`, then the update of Adam without decay.
 
 use super::adam::{Adam, AdamConfig};
+use super::lists::lists;
 use super::{Optimizer, Param};
 use crate::error::Result;
+use etude_aten::foreach;
 use serde::Deserialize;
 use tch::Tensor;
 
@@ -47,10 +49,10 @@ impl AdamW {
 impl Optimizer for AdamW {
     fn step(&mut self, lr: f64) -> Result<()> {
         let _guard = tch::no_grad_guard();
-        for p in self.adam.params.iter_mut().filter(|_| self.weight_decay != 0.0) {
-            if p.tensor.f_grad()?.defined() {
-                let _ = p.tensor.f_mul_scalar_(1.0 - lr * p.lr_scale * self.weight_decay)?;
-            }
+        let params = &self.adam.params;
+        for mut list in lists(params)?.into_iter().filter(|_| self.weight_decay != 0.0) {
+            let kept = list.each(params, |p| 1.0 - lr * p.lr_scale * self.weight_decay);
+            foreach::mul_each_(&mut list.weights, &kept)?;
         }
         self.adam.step(lr)
     }

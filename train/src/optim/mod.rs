@@ -5,10 +5,12 @@
 
 mod adam;
 mod adamw;
+mod lists;
 mod sgd;
 
 pub use adam::{Adam, AdamConfig};
 pub use adamw::{AdamW, AdamWConfig};
+pub(crate) use lists::lists;
 pub use sgd::{Sgd, SgdConfig};
 
 use crate::error::{Error, Result};

@@ -3,8 +3,10 @@
 //! `g += decay w; b = g` at the first update, then `b = momentum b + (1 - dampening) g`;
 //! `w -= lr b`, with Nesterov `w -= lr (g + momentum b)`.
 
+use super::lists::{List, lists};
 use super::{Optimizer, Param, Saved};
 use crate::error::Result;
+use etude_aten::foreach;
 use serde::Deserialize;
 use tch::Tensor;
 
@@ -36,35 +38,45 @@ impl Sgd {
         let buffers = params.iter().map(|_| None).collect();
         Self { cfg: cfg.clone(), params, buffers }
     }
+
+    /// The momenta of a list with its gradients in them: the first gradient of a parameter is its momentum.
+    fn gather(&mut self, list: &List) -> Result<Vec<Tensor>> {
+        let SgdConfig { momentum, dampening, .. } = self.cfg;
+        let (mut all, mut moving, mut grads) = (Vec::new(), Vec::new(), Vec::new());
+        for (&i, grad) in list.at.iter().zip(&list.grads) {
+            if let Some(buffer) = &self.buffers[i] {
+                moving.push(buffer.shallow_clone());
+                grads.push(grad.shallow_clone());
+            }
+            all.push(self.buffers[i].get_or_insert_with(|| grad.copy()).shallow_clone());
+        }
+        if !moving.is_empty() {
+            foreach::mul_(&mut moving, momentum)?;
+            foreach::add_(&mut moving, &foreach::mul(&grads, 1.0 - dampening)?)?;
+        }
+        Ok(all)
+    }
 }
 
 impl Optimizer for Sgd {
     fn step(&mut self, lr: f64) -> Result<()> {
         let _guard = tch::no_grad_guard();
-        let SgdConfig { momentum, dampening, nesterov, weight_decay } = self.cfg;
-        for (p, buffer) in self.params.iter_mut().zip(&mut self.buffers) {
-            let mut grad = p.tensor.f_grad()?;
-            if !grad.defined() {
-                continue;
-            }
-            if weight_decay != 0.0 {
-                grad = grad.f_add(&p.tensor.f_mul_scalar(weight_decay)?)?;
-            }
+        let SgdConfig { momentum, nesterov, weight_decay, .. } = self.cfg;
+        for mut list in lists(&self.params)? {
+            list.decay(weight_decay)?;
             if momentum != 0.0 {
-                let b = match buffer.take() {
-                    None => grad.copy(),
-                    Some(mut b) => {
-                        let fresh = grad.f_mul_scalar(1.0 - dampening)?;
-                        b.f_mul_scalar_(momentum)?.f_add_(&fresh)?
+                let buffers = self.gather(&list)?;
+                list.grads = match nesterov {
+                    true => {
+                        let mut ahead = foreach::mul(&buffers, momentum)?;
+                        foreach::add_(&mut ahead, &list.grads)?;
+                        ahead
                     }
+                    false => buffers,
                 };
-                grad = match nesterov {
-                    true => grad.f_add(&b.f_mul_scalar(momentum)?)?,
-                    false => b.shallow_clone(),
-                };
-                *buffer = Some(b);
             }
-            let _ = p.tensor.f_sub_(&grad.f_mul_scalar(lr * p.lr_scale)?)?;
+            let rates = list.each(&self.params, |p| lr * p.lr_scale);
+            foreach::sub_(&mut list.weights, &foreach::mul_each(&list.grads, &rates)?)?;
         }
         Ok(())
     }
