@@ -122,7 +122,7 @@ MUSICFM = ([f'{STUDY}/musicfm_lora.toml', '--noise', 29.124, '--set', 'data.batc
 MERT = ([f'{STUDY}/mert95m_lora.toml', '--noise', 5, '--set', 'data.batch=4', '--set', "data.crop={ kind = 'whole' }"],
         ['mert', '--method', 'lora', '--batch', 4])
 # what is compared, network, precision, our settings, the peer's
-LIVE, FIXED, KEPT = ('batch',), ('running',), ('running', 'data.cache={}')
+LIVE, FIXED, KEPT = ('batch',), ('running',), ('running', 'data.cache={ fill = "before" }')
 STEPS = [
     ('MusicFM, 1 x 29.1 s, float32', MUSICFM, 'f32', FIXED, ['--eval-mode']),
     ('MusicFM, 1 x 29.1 s, float32, frozen beginning kept', MUSICFM, 'f32', KEPT, ['--eval-mode', '--mode', 'cached']),

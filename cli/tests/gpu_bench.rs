@@ -58,7 +58,8 @@ fn any_experiment_is_measured_on_made_up_audio_in_seconds_a_step_and_leaves_noth
     let config =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/peft/mtat/musicfm_lora.toml");
     let tiny = "model.backbone={ name = 'musicfm', layers = 2, dim = 32, inner = 64, heads = 4, conv_channels = 4, codebook_size = 24 }";
-    for cache in [&[][..], &["--set", "data.cache={}"]] {
+    let kept = ["data.cache={}", "data.cache={ fill = 'before' }"].map(|cache| ["--set", cache]);
+    for cache in [&[][..], &kept[0], &kept[1]] {
         let mut command = etude();
         command.current_dir(dir.path()).args(["--json", "bench", "train"]).arg(&config);
         command.args(["--noise", "1", "--steps", "3", "--warmup", "1", "--scratch", "."]);

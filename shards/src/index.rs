@@ -90,6 +90,15 @@ impl Index {
         Ok(index)
     }
 
+    /// Removes `dir/index.json`, if there is one: an index must never describe files that are about to change.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove(dir: &Path) -> Result<()> {
+        let path = dir.join(NAME);
+        atomic::remove(&path).map_err(Error::io(&path))
+    }
+
     /// Reads every byte of every file and compares its digest.
     ///
     /// # Errors

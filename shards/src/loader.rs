@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::plan::Plan;
 use crate::stats::{Counters, Stats};
+use crate::window::Window;
 use crate::worker::{Crew, Job};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use etude_manifests::{Split, View};
@@ -162,6 +163,11 @@ impl Loader {
     /// Samples of a whole epoch: examples, or sliding pieces, without those that `drop_last` leaves out.
     pub fn samples_per_epoch(&self) -> u64 {
         self.plan.samples()
+    }
+
+    /// The windows of batch `number`, row by row; batches are numbered over all epochs.
+    pub fn batch_windows(&self, number: u64) -> Vec<Window> {
+        self.plan.windows(number)
     }
 
     /// Examples of the split that are not loaded because `etude shards` refused their audio, and why.

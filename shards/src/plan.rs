@@ -218,6 +218,16 @@ impl Plan {
         })
     }
 
+    /// The windows of batch `number`, row by row.
+    pub(crate) fn windows(&self, number: u64) -> Vec<Window> {
+        let window = |Sample { example, start, steps }| Window {
+            track: self.examples[example].track,
+            start,
+            steps: self.crop.steps().unwrap_or(steps),
+        };
+        self.batch_samples(number, 0).map(window).collect()
+    }
+
     /// Makes batch `number` in the buffers of `batch`. `go_on` is asked before every sample; `None` if it says no.
     pub(crate) fn fill(
         &self,

@@ -410,9 +410,14 @@ fn batches_of_kept_windows_have_the_order_targets_and_states_of_those_they_stand
     let cfg = LoaderConfig { crop, batch: 3, threads: 3, ..LoaderConfig::default() };
     let waves = Loader::train(&index, &v, &cfg, 5).unwrap();
     let stand_in = Loader::train(&index, &v, &cfg, 5).unwrap().instead(&index, &set).unwrap();
+    let known = Loader::train(&index, &v, &cfg, 5).unwrap();
     let mut places = std::collections::BTreeSet::new();
-    for (wave, stand_in) in waves.zip(stand_in).take(30) {
+    for (n, (wave, stand_in)) in waves.zip(stand_in).take(30).enumerate() {
         let (wave, stand_in) = (wave.unwrap(), stand_in.unwrap());
+        let window = |w: Window| (key(w.track), w.start, w.steps);
+        let drawn: Vec<_> = known.batch_windows(n as u64).into_iter().map(window).collect();
+        let rows = wave.keys.iter().zip(&wave.starts).map(|(k, start)| (k.clone(), *start, 900));
+        assert!(rows.eq(drawn), "known before anything is read");
         assert_eq!((&wave.keys, &wave.starts), (&stand_in.keys, &stand_in.starts));
         assert_eq!((&wave.targets, wave.after), (&stand_in.targets, stand_in.after));
         assert_eq!(stand_in.shape, [wave.keys.len(), 1, 2]);

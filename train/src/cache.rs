@@ -2,14 +2,21 @@
 //!
 //! Under a tuning method that leaves the first hidden states alone, and with frozen parts in evaluation mode, hidden
 //! state number `state` ([`etude_models::Model::fixed_state`]) is a fixed function of the window. A cache is a shard set
-//! of embeddings, one track per window, beside a `cache.json` that says what it was made from; its folder carries the
-//! digest of that, so other weights, settings or shards are another cache. It is filled before the first step, file by
-//! file: what is finished survives whatever happens to the run, and a run that goes on ends with the same bytes. The
-//! windows of a split that is scored and not in it are a cache of their own, filled when first scored.
+//! of embeddings, one track per window of one split, beside a `cache.json` that says what it was made from; its folder
+//! carries the digest of that, so other weights, settings or shards are another cache.
+//!
+//! That of the training windows is filled during the first epoch: each batch goes through the frozen beginning as it
+//! comes, is stored, and the step goes on from what was stored. With it go the other windows of its tracks, and after the
+//! last batch what the epoch did not reach. So the windows of a cache lie in the order of a run's first epoch, in files
+//! that survive whatever happens to the run: one that is resumed in the middle computes the file it was writing again, in
+//! the same batches, to the same bytes. A full cache serves every run, whatever its order; a partial one of another order
+//! is not recognised, and its files are written anew. The windows of a split that is scored are filled in before it is
+//! first scored, in the batches in which it is read.
 //!
 //! Letters: B windows, T' hidden states, D width.
 
 mod disk;
+mod fill;
 mod plan;
 
 use crate::error::{Error, Result};
@@ -19,10 +26,10 @@ use crate::setup::Setup;
 use crate::trainer::event;
 use etude_manifests::Split;
 use etude_models::Start;
-use etude_shards::{Index, LoaderConfig, windows};
+use etude_shards::{Index, LoaderConfig, LoaderState, windows};
+pub(crate) use fill::Filler;
 use plan::Plan;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
@@ -34,9 +41,16 @@ pub struct CacheConfig {
     /// the same numbers as without a cache.
     #[serde(default)]
     pub dtype: CacheNumber,
+    /// When it is filled: during the `first_epoch` (default), or `before` the first step. Same files, same numbers.
+    #[serde(default)]
+    pub fill: CacheFill,
     /// Folder of the caches; `<data.dir>/cache` when left out.
     #[serde(default)]
     pub dir: Option<PathBuf>,
+    /// Bytes after which a file ends, 64 MiB by default; no key, so that tests can have several files.
+    #[doc(hidden)]
+    #[serde(skip)]
+    pub file_bytes: Option<u64>,
 }
 
 /// How one number of a cache is stored.
@@ -50,8 +64,19 @@ pub enum CacheNumber {
     F32,
 }
 
+/// When a cache is filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheFill {
+    /// Batch by batch while the first epoch trains on it; that of the validation before the first validation.
+    #[default]
+    FirstEpoch,
+    /// All of it before the first step.
+    Before,
+}
+
 /// Version of the files; another one is another cache.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What a cache was made from, in its folder.
 const ABOUT: &str = "cache.json";
 /// Bytes after which a file of a cache ends.
@@ -71,6 +96,7 @@ struct Key {
     dtype: CacheNumber,
     /// Digest of the shard files.
     shards: String,
+    split: Split,
     /// Number and digest of the windows.
     windows: (usize, String),
     /// Windows that go through the network together.
@@ -84,53 +110,69 @@ struct About {
     /// Element type in the network: `f32` or `bf16`.
     kind: String,
     dim: u32,
-    /// T' by the length of a window.
-    frames: BTreeMap<u64, u64>,
+    /// T'.
+    frames: u64,
 }
 
 /// What a cache gives: its files, and where in the network they go on from.
 pub(crate) type Kept = (Index, Start);
 
-/// Finds the cache of an experiment or fills it with the windows of training and validation; `None` when asked to stop
-/// before it is full.
+/// The cache of the training windows.
+pub(crate) enum Training {
+    /// All of it is there.
+    Full(Kept),
+    /// To be given every batch from the one that the run is at.
+    Filling(Box<Filler>),
+}
+
+/// Finds the cache of the training windows of a run that stands at `at`, or begins to fill it; `None` when asked to stop.
 ///
 /// # Errors
 /// [`Error::Cache`] when nothing of the network is fixed, or the disk has no room for it.
 pub(crate) fn open(
     exp: &Experiment,
     setup: &Setup,
+    at: LoaderState,
     log: &mut dyn Log,
     stop: &AtomicBool,
-) -> Result<Option<Kept>> {
-    Plan::of_run(exp, setup)?.open(log, stop)
+) -> Result<Option<Training>> {
+    let plan = Plan::of_run(exp, setup)?;
+    let batches = match exp.data.cache.as_ref().map(|cache| cache.fill) {
+        Some(CacheFill::FirstEpoch) if at.epoch == 0 => Some(at.sample as usize / exp.data.batch),
+        _ => None,
+    };
+    plan.open(setup, batches, log, stop)
 }
 
-/// The same for scoring a split: from the run's own cache where it is full and holds these windows, otherwise from one of
-/// the split alone, which other runs on the same network share. `None` where the windows are not kept: whole tracks of
-/// several lengths, or more of them than the disk has room for.
+/// The windows of a split that is scored, as `cfg` reads it, filled in where they are missing. Of the training split the
+/// run's own cache serves too, where it is full and holds them. `None` where windows are not kept: whole tracks of several
+/// lengths, or more of them than the disk has room for, or when asked to stop.
 pub(crate) fn open_split(
     exp: &Experiment,
     setup: &Setup,
-    split: Split,
+    (split, cfg): (Split, &LoaderConfig),
     log: &mut dyn Log,
+    stop: &AtomicBool,
 ) -> Result<Option<Kept>> {
-    let LoaderConfig { crop, batch, .. } = exp.eval_loader();
-    let list = match windows(&setup.index, &setup.view, split, &crop) {
+    let list = match windows(&setup.index, &setup.view, split, &cfg.crop) {
         Ok(list) if exp.data.cache.is_some() && !list.is_empty() => list,
         _ => return Ok(None),
     };
-    if let Ok(run) = Plan::of_run(exp, setup)
+    if split == Split::Train
+        && let Ok(run) = Plan::of_run(exp, setup)
         && run.holds(&list)
-        && let Some(kept) = run.full()?
+        && let Some(kept) = run.full(setup)?
     {
         return Ok(Some(kept));
     }
-    let own = Plan::new(exp, setup, vec![list], batch);
-    match own.and_then(|plan| plan.open(log, &AtomicBool::new(false))) {
+    let plan = Plan::of_split(exp, setup, split, cfg);
+    match plan.and_then(|plan| plan.open(setup, None, log, stop)) {
+        Ok(Some(Training::Full(kept))) => Ok(Some(kept)),
+        Ok(_) => Ok(None),
         Err(Error::Cache { text }) => {
             log.row(&event(0, "cache", format!("{text}; scoring without one")));
             Ok(None)
         }
-        kept => kept,
+        Err(error) => Err(error),
     }
 }

@@ -17,6 +17,7 @@ use etude_shards::{Loader, LoaderConfig};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// Scores of a split, as written to `scores.<split>.json`.
@@ -166,8 +167,10 @@ fn score_run(
     let mut setup = Setup::new(exp, needs_base(exp))?;
     same(&Identity::read(dir)?, &setup.identity)?;
     let step = restore_best(dir, &setup.model)?;
-    let mut loader = Loader::tracks(&setup.index, &setup.view, split, &exp.eval_loader())?;
-    if let Some((kept, start)) = cache::open_split(exp, &setup, split, log)? {
+    let cfg = exp.eval_loader();
+    let mut loader = Loader::tracks(&setup.index, &setup.view, split, &cfg)?;
+    let never = AtomicBool::new(false);
+    if let Some((kept, start)) = cache::open_split(exp, &setup, (split, &cfg), log, &never)? {
         loader = loader.instead(&setup.index, &kept)?;
         setup.model.start = Some(start);
     }
@@ -180,9 +183,8 @@ fn score_run(
     };
     let mut predicted = predict(&setup.model, loader, task, &mut progress)?
         .ok_or(etude_eval::Error::Empty { place: setup.view.name.clone() })?;
-    let batch = exp.eval_loader().batch;
-    if exp.eval.drop_last && predicted.keys.len() >= batch {
-        predicted.truncate(predicted.keys.len() / batch * batch);
+    if exp.eval.drop_last && predicted.keys.len() >= cfg.batch {
+        predicted.truncate(predicted.keys.len() / cfg.batch * cfg.batch);
     }
     let found = Evaluation {
         run: dir.path().to_path_buf(),

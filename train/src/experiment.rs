@@ -87,7 +87,7 @@ pub struct DataConfig {
     /// Whether the last, smaller batch of an epoch is left out.
     #[serde(default)]
     pub drop_last: bool,
-    /// Keeps what the frozen beginning of the network makes of each window, so that it runs once, not in every epoch;
+    /// Keeps what the frozen beginning of the network makes of each window, so that it runs in the first epoch only;
     /// nothing is kept when left out.
     #[serde(default)]
     pub cache: Option<CacheConfig>,

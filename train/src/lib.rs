@@ -35,7 +35,7 @@ mod window;
 /// Name of the loss among the scores of a validation.
 pub const LOSS: &str = "loss";
 
-pub use cache::{CacheConfig, CacheNumber};
+pub use cache::{CacheConfig, CacheFill, CacheNumber};
 pub use checkpoint::{Ending, Kept};
 pub use clip::clip_grad_norm;
 pub use error::{Error, Result};

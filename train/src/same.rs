@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::fs;
 
 /// Keys that may change when a run is resumed: where things are, how fast they go, how long it lasts.
-const FREE: [&str; 10] = [
+const FREE: [&str; 11] = [
     "run.device",
     "run.threads",
     "data.cache.dir",
+    "data.cache.fill",
     "data.dir",
     "data.threads",
     "data.prefetch_mb",
@@ -22,8 +23,8 @@ const FREE: [&str; 10] = [
 const LENGTH: [&str; 2] = ["trainer.steps", "trainer.epochs"];
 
 /// Compares an experiment with the `config.toml` of a run. Free to change are `run.device`, `run.threads`, `data.dir`,
-/// `data.cache.dir`, `data.threads`, `data.prefetch_mb`, `objective.threads`, `trainer.save_steps`, `trainer.checkpoint` and
-/// `published`, and `trainer.steps` and `trainer.epochs` unless the learning rate depends on them.
+/// `data.cache.dir`, `data.cache.fill`, `data.threads`, `data.prefetch_mb`, `objective.threads`, `trainer.save_steps`,
+/// `trainer.checkpoint` and `published`, and `trainer.steps` and `trainer.epochs` unless the learning rate depends on them.
 ///
 /// # Errors
 /// [`Error::Mismatch`] names the first key that differs, and both values.

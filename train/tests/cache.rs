@@ -1,90 +1,14 @@
-//! A run on kept hidden states is the run on audio; the cache survives kills, is shared, and never passes for another.
+//! A run on kept hidden states is the run on audio; a cache is shared, and never passes for another.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod common;
 
-use common::StopAt;
-use etude_manifests::Split;
-use etude_models::weights::TensorFile;
-use etude_models::{BackboneConfig, import};
-use etude_train::{Ending, Experiment, Pace, Phase, Row, RunDir, evaluate, read_log, resume, run};
-use std::collections::BTreeMap;
+use common::kept::{F32, LORA, Stops, caches, data, experiment, same_tensors, train};
+use etude_manifests::{Example, Split, read_view, write_view};
+use etude_train::{Row, RunDir, evaluate};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-
-const LORA: &str = "tuning={ method = 'lora', dropout = 0.1 }";
-const F32: &str = "data.cache={ dtype = 'f32' }";
-
-/// Twelve clips at 24 kHz and the small MusicFM and MERT of the fixtures, imported.
-fn data(dir: &Path) {
-    common::corpus_at(dir, [12, 5, 3], "tones-24k", 24_000);
-    for (name, at) in [("musicfm", "musicfm"), ("mert", "mert/base")] {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(at);
-        let text = fs::read_to_string(fixtures.join("config.json")).unwrap();
-        let config = BackboneConfig::from_json(name, &text).unwrap();
-        import(&config, &fixtures.join("weights.safetensors"), None, &dir.join(name)).unwrap();
-    }
-}
-
-/// Pieces of 1 s at three places of a clip of 2 s, two epochs; `sets` override keys.
-fn experiment(dir: &Path, model: &str, sets: &[&str]) -> Experiment {
-    let config = fs::read_to_string(dir.join(model).join("config.json")).unwrap();
-    let backbone = toml_of(&serde_json::from_str(&config).unwrap());
-    let (backbone, weights) =
-        (format!("model.backbone={backbone}"), format!("model.weights={:?}", dir.join(model)));
-    let mut all = vec![
-        "data.shards=tones-24k",
-        "data.crop={ kind = 'grid', steps = 24000, windows = 3 }",
-        "data.batch=5",
-        "model.head={ kind = 'mlp' }",
-        &backbone,
-        &weights,
-        "optim.lr=0.003",
-        "optim.clip=1.0",
-    ];
-    all.extend(sets);
-    common::experiment(dir, &all)
-}
-
-/// A JSON object as an inline table; null is left out.
-fn toml_of(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::Object(map) => {
-            let set = map.iter().filter(|(_, v)| !v.is_null());
-            let pairs: Vec<_> = set.map(|(k, v)| format!("{k} = {}", toml_of(v))).collect();
-            format!("{{ {} }}", pairs.join(", "))
-        }
-        other => other.to_string(),
-    }
-}
-
-fn train(exp: &Experiment, path: &Path) -> Vec<Row> {
-    let never = AtomicBool::new(false);
-    let outcome = run(exp, &RunDir::create(path).unwrap(), &mut (), &never).unwrap();
-    assert_eq!(outcome.ending, Ending::Done);
-    read_log(&path.join("log.jsonl")).unwrap().into_iter().map(Row::untimed).collect()
-}
-
-fn same_tensors(a: &Path, b: &Path) {
-    let open = |path: &Path| TensorFile::open(&path.join("last/tensors.safetensors")).unwrap();
-    let (a, b) = (open(a), open(b));
-    assert_eq!(a.names(), b.names());
-    for ((name, x), (_, y)) in a.tensors().unwrap().iter().zip(b.tensors().unwrap()) {
-        assert!(x.equal(&y), "{name}");
-    }
-}
-
-/// The caches in a folder, each with the bytes of its files.
-fn caches(dir: &Path) -> BTreeMap<PathBuf, BTreeMap<String, Vec<u8>>> {
-    let Ok(list) = fs::read_dir(dir.join("cache")) else { return BTreeMap::new() };
-    let files = |path: &Path| {
-        let list = fs::read_dir(path).unwrap().map(|f| f.unwrap().path());
-        list.map(|p| (p.file_name().unwrap().to_string_lossy().into(), fs::read(p).unwrap()))
-            .collect()
-    };
-    list.map(|c| c.unwrap().path()).map(|path| (path.clone(), files(&path))).collect()
-}
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 #[test]
 fn with_float32_losses_gradients_and_weights_are_those_of_a_run_without_a_cache() {
@@ -116,10 +40,61 @@ fn with_float32_losses_gradients_and_weights_are_those_of_a_run_without_a_cache(
         });
         assert!(same, "{model}, {method}");
     }
-    // what is below the first tuned layer is shared by the methods; a probe keeps the last hidden state
+    // what is below the first tuned layer is shared by the methods; a probe keeps the last hidden state; each is one
+    // cache of the training windows and one of the validation's
     let of =
         |name: &str| caches(dir).into_keys().filter(|p| p.to_string_lossy().contains(name)).count();
-    assert_eq!((of("musicfm"), of("mert")), (2, 2));
+    assert_eq!((of("musicfm"), of("mert")), (4, 4));
+}
+
+#[test]
+fn whatever_is_drawn_of_a_track_and_joined_in_a_step_the_numbers_are_those_of_a_run_without_a_cache()
+ {
+    let _turn = common::turn();
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path();
+    data(dir);
+    let cases: [(&str, &[&str]); 6] = [
+        ("musicfm", &["data.crop={ kind = 'whole' }"]),
+        ("mert", &["data.crop={ kind = 'centre', steps = 24000 }"]),
+        ("mert", &["data.crop={ kind = 'sliding', steps = 16000, hop = 12000, tail = 'pad' }"]),
+        // steps of two batches, the last of them of what is left: 5, 5 and 2 clips
+        ("musicfm", &["trainer.accumulate=2", "trainer.validate_steps=1", "eval.valid=crop"]),
+        // two clips that the first epoch does not draw
+        ("mert", &["data.drop_last=true", "trainer.accumulate=2"]),
+        // eight clips that it does not draw; and no more than that epoch
+        ("musicfm", &["data.batch=2", "trainer.epoch_batches=2", "trainer.epochs=1"]),
+    ];
+    for (n, (model, sets)) in cases.into_iter().enumerate() {
+        let mut all = vec![LORA, "trainer.epochs=3"];
+        all.extend(sets);
+        let rows = train(&experiment(dir, model, &all), &dir.join(format!("plain{n}")));
+        all.push(F32);
+        assert_eq!(train(&experiment(dir, model, &all), &dir.join(format!("kept{n}"))), rows);
+        same_tensors(&dir.join(format!("plain{n}")), &dir.join(format!("kept{n}")));
+        assert!(caches(dir).values().all(|files| files.contains_key("index.json")), "{n}");
+    }
+}
+
+#[test]
+fn two_examples_of_a_clip_share_what_is_kept_of_it() {
+    let _turn = common::turn();
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path();
+    data(dir);
+    let manifests = dir.join("manifests");
+    let mut view = read_view(&manifests.join("tones.parquet")).unwrap();
+    let again = |e: &Example| Example { key: format!("{}#b", e.key), ..e.clone() };
+    view.examples.extend(view.examples.iter().map(again).collect::<Vec<_>>());
+    view.name = "twice".to_owned();
+    write_view(&manifests, &view).unwrap();
+    let all = ["data.view=twice", "data.batch=3", "data.crop={ kind = 'whole' }", LORA];
+    let rows = train(&experiment(dir, "mert", &all), &dir.join("plain"));
+    let mut exp = experiment(dir, "mert", &[&all[..], &[F32]].concat());
+    exp.data.cache.as_mut().unwrap().file_bytes = Some(1); // a file for each batch that brings something new
+    assert_eq!(train(&exp, &dir.join("kept")), rows);
+    same_tensors(&dir.join("plain"), &dir.join("kept"));
+    assert!(caches(dir).values().all(|files| files.contains_key("index.json")));
 }
 
 #[test]
@@ -132,9 +107,8 @@ fn a_split_is_scored_from_what_is_kept_of_its_windows_and_scores_the_same() {
     train(&experiment(dir, "musicfm", &[LORA, "eval.batch=4"]), &plain);
     train(&experiment(dir, "musicfm", &[LORA, "eval.batch=4", F32]), &kept);
     let scored = |path: &Path, split, sets: &[&str]| {
-        let stop = AtomicBool::new(false);
-        let total = if sets.is_empty() { 3 * 2 } else { 5 * 3 };
-        let mut log = StopInCache { after: u64::MAX, total, stop: &stop, said: Vec::new() };
+        let never = AtomicBool::new(false);
+        let mut log = Stops::never(&never);
         let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
         let found = evaluate(&RunDir::read(path).unwrap(), split, &sets, &mut log).unwrap();
         let name = serde_json::to_value(split).unwrap();
@@ -147,7 +121,7 @@ fn a_split_is_scored_from_what_is_kept_of_its_windows_and_scores_the_same() {
         let (with, said) = scored(&kept, split, &[]);
         assert_eq!(with, without, "{split:?}");
         match split {
-            Split::Valid => assert_eq!((said.len(), caches(dir).len()), (0, 1), "the run's own"),
+            Split::Valid => assert!(said[0].ends_with("all there"), "that of the run: {said:?}"),
             _ => {
                 assert!(said[0].contains(" 6 windows, ") && !said[0].contains("beside"), "{said:?}")
             }
@@ -155,7 +129,7 @@ fn a_split_is_scored_from_what_is_kept_of_its_windows_and_scores_the_same() {
     }
     // the windows of the test split are there now, for every run on this network
     let all = caches(dir);
-    assert_eq!(all.len(), 2);
+    assert_eq!(all.len(), 3);
     let (again, said) = scored(&kept, Split::Test, &[]);
     assert!(said[0].ends_with("all there") && again == scored(&plain, Split::Test, &[]).0);
     assert_eq!(caches(dir), all);
@@ -188,85 +162,17 @@ fn with_bfloat16_a_run_is_near_the_one_without_and_the_cache_half_the_size() {
     let mut sizes: Vec<usize> =
         caches(dir).values().map(|c| c["shard-00000.parquet"].len()).collect();
     sizes.sort_unstable();
-    assert!(sizes[0] * 18 < sizes[1] * 10, "{sizes:?}");
+    // of the validation in both, then of the training
+    assert!(sizes[2] * 18 < sizes[3] * 10, "{sizes:?}");
+    // rounded from the first step on, whenever it was stored
+    let before = [LORA, "data.cache={ fill = 'before' }"];
+    fs::remove_dir_all(dir.join("cache")).unwrap();
+    assert_eq!(train(&experiment(dir, "musicfm", &before), &dir.join("before")), near);
     // where the network computes in bfloat16 anyway, nothing is lost
     let rough = [LORA, "trainer.precision=bf16"];
     let rows = train(&experiment(dir, "musicfm", &rough), &dir.join("rough"));
     let kept = experiment(dir, "musicfm", &[rough[0], rough[1], "data.cache={}"]);
     assert_eq!(train(&kept, &dir.join("rough-kept")), rows);
-}
-
-/// Of a run: three places in each clip to train on, two in each to validate.
-const WINDOWS: u64 = 12 * 3 + 5 * 2;
-
-/// Stops after this many windows of a cache.
-struct StopInCache<'a> {
-    after: u64,
-    /// Windows that there are.
-    total: u64,
-    stop: &'a AtomicBool,
-    said: Vec<String>,
-}
-
-impl etude_train::Log for StopInCache<'_> {
-    fn row(&mut self, row: &Row) {
-        if let Row::Event { text, .. } = row {
-            self.said.push(text.clone());
-        }
-    }
-
-    fn pace(&mut self, pace: &Pace) {
-        if pace.phase != Phase::Caching {
-            return;
-        }
-        assert_eq!(pace.total, self.total);
-        if pace.done >= self.after {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-#[test]
-fn a_cache_that_was_being_filled_ends_with_the_same_bytes_and_is_used_again() {
-    let _turn = common::turn();
-    let tmp = tempfile::tempdir().unwrap();
-    let dir = tmp.path();
-    data(dir);
-    let exp = experiment(dir, "musicfm", &[LORA, F32]);
-    let rows = train(&exp, &dir.join("whole"));
-    let whole = caches(dir);
-    fs::remove_dir_all(dir.join("cache")).unwrap();
-    // stopped in the first and in the second file
-    let path = dir.join("stopped");
-    for (i, after) in [5, 41].into_iter().enumerate() {
-        let stop = AtomicBool::new(false);
-        let mut log = StopInCache { after, total: WINDOWS, stop: &stop, said: Vec::new() };
-        let outcome = match i {
-            0 => run(&exp, &RunDir::create(&path).unwrap(), &mut log, &stop),
-            _ => resume(&exp, &RunDir::open(&path).unwrap(), &mut log, &stop),
-        };
-        let outcome = outcome.unwrap();
-        assert_eq!((outcome.ending, outcome.step), (Ending::Stopped, 0));
-        assert!(log.said[0].contains("cache/tones-24k-musicfm-"), "{:?}", log.said);
-        assert!(log.said[0].contains("hidden state 0 of 46 windows, "), "{:?}", log.said);
-    }
-    // as a kill leaves it: a torn file beside the finished one, no index
-    let cache = caches(dir).into_keys().next().unwrap();
-    assert!(cache.join("shard-00000.json").exists() && !cache.join("index.json").exists());
-    fs::write(cache.join("shard-00001.parquet.part"), "torn").unwrap();
-    // and stopped once more in the middle of the training itself
-    let stop = AtomicBool::new(false);
-    let mut log = StopAt { step: 3, stop: &stop, rows: Vec::new(), in_validation: false };
-    resume(&exp, &RunDir::open(&path).unwrap(), &mut log, &stop).unwrap();
-    let never = AtomicBool::new(false);
-    let mut said = StopInCache { after: u64::MAX, total: WINDOWS, stop: &never, said: Vec::new() };
-    resume(&exp, &RunDir::open(&path).unwrap(), &mut said, &never).unwrap();
-    assert!(said.said[0].ends_with("all there"), "{:?}", said.said);
-    let again: Vec<Row> =
-        read_log(&path.join("log.jsonl")).unwrap().into_iter().map(Row::untimed).collect();
-    assert_eq!(again, rows);
-    assert_eq!(caches(dir), whole);
-    same_tensors(&dir.join("whole"), &path);
 }
 
 #[test]
@@ -283,21 +189,21 @@ fn other_weights_settings_or_shards_are_another_cache() {
         train(&experiment(dir, "musicfm", &all), &dir.join(format!("run{n}")));
         caches(dir).len()
     };
-    assert_eq!(count(&[]), 1);
+    assert_eq!(count(&[]), 2, "of training and of validation");
     assert_eq!(
         count(&["optim.lr=0.1", "run.seed=8"]),
-        1,
+        2,
         "what lies behind the cut does not matter"
     );
-    assert_eq!(count(&["trainer.precision=bf16"]), 2);
-    assert_eq!(count(&["data.crop={ kind = 'centre', steps = 24000 }"]), 3);
-    assert_eq!(count(&["model.backbone.layers=1"]), 4);
+    assert_eq!(count(&["trainer.precision=bf16"]), 4);
+    assert_eq!(count(&["data.crop={ kind = 'centre', steps = 24000 }"]), 5);
+    assert_eq!(count(&["model.backbone.layers=1"]), 7);
     let file = dir.join("musicfm/model.safetensors");
     let mut bytes = fs::read(&file).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     fs::write(&file, bytes).unwrap();
-    assert_eq!(count(&[]), 5);
+    assert_eq!(count(&[]), 9);
     common::corpus_at(dir, [12, 5, 4], "tones-24k", 24_000);
-    assert_eq!(count(&[]), 6);
+    assert_eq!(count(&[]), 11);
 }

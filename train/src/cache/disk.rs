@@ -1,10 +1,12 @@
-//! A cache's folder: whether the disk has room for it, and who fills it.
+//! A cache's folder: whether the disk has room for it, who fills it, and what lies beside it.
 
+use super::plan::Plan;
+use super::{ABOUT, About, Key};
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::trainer::event;
 use rustix::fs::{FlockOperation, flock};
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -46,6 +48,33 @@ pub(super) fn lock(dir: &Path, log: &mut dyn Log, stop: &AtomicBool) -> Result<O
             Err(e) => return Err(Error::io(&path)(e.into())),
         }
     }
+}
+
+/// A word on the caches of other weights, settings or shards for the same shard set and backbone.
+pub(super) fn others(plan: &Plan) -> Result<String> {
+    let Some(root) = plan.dir.parent() else { return Ok(String::new()) };
+    let mut others = 0;
+    for found in fs::read_dir(root).map_err(Error::io(root))? {
+        let path = found.map_err(Error::io(root))?.path();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
+        let kin = name.is_some_and(|n| n.starts_with(&format!("{}-", plan.family)));
+        let about = fs::read(path.join(ABOUT)).ok();
+        let about = about.map(|text| serde_json::from_slice::<About>(&text));
+        // that of another split is none of them, one that is not understood is
+        let Key { split, windows, batch, .. } = &plan.key;
+        let (windows, split, batch) = (windows.clone(), *split, *batch);
+        let other = about.is_some_and(|about| {
+            about.map_or(true, |About { made_from, .. }| {
+                plan.key != Key { windows, split, batch, ..made_from }
+            })
+        });
+        others += usize::from(kin && other);
+    }
+    Ok(match others {
+        0 => String::new(),
+        1 => "; one beside it is of other weights, settings or shards".to_owned(),
+        n => format!("; {n} beside it are of other weights, settings or shards"),
+    })
 }
 
 /// Bytes for people: `1.49 GB`.

@@ -1,55 +1,82 @@
-//! What goes into a cache, and filling it.
+//! What goes into a cache, and in which order.
 
-use super::disk::{lock, room, size};
-use super::{ABOUT, About, CacheNumber, FILE_BYTES, Kept, Key, ROW_BYTES, VERSION};
+use super::{
+    ABOUT, About, CacheConfig, CacheNumber, FILE_BYTES, Filler, Kept, Key, ROW_BYTES, Training,
+    VERSION, disk,
+};
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
-use crate::log::{Log, Pace, Phase};
+use crate::log::Log;
 use crate::setup::Setup;
 use crate::trainer::event;
-use etude_manifests::{Split, atomic};
+use etude_manifests::Split;
 use etude_models::Start;
-use etude_shards::{
-    Batch, FileEntry, Index, Kind, LoaderState, Number, Reader, ShardFile, Spec, TrackRow, Window,
-    windows,
-};
+use etude_shards::{Index, Kind, Loader, LoaderConfig, Number, Spec, Window, windows};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
-use tch::Tensor;
+use std::sync::atomic::AtomicBool;
 
 /// A cache and what is to go into it.
-pub(super) struct Plan<'a> {
-    exp: &'a Experiment,
-    setup: &'a Setup,
-    dir: PathBuf,
-    key: Key,
+pub(super) struct Plan {
+    pub(super) dir: PathBuf,
+    /// What the names of caches of one shard set and backbone begin with.
+    pub(super) family: String,
+    pub(super) key: Key,
     digest: String,
-    /// Windows; all of one list have one length.
-    lists: Vec<Vec<Window>>,
+    file_bytes: u64,
+    /// The whole cache; one group for each batch of the first epoch to begin with.
+    pub(super) groups: Vec<Group>,
 }
 
-impl<'a> Plan<'a> {
-    /// For the windows of training and validation.
-    pub(super) fn of_run(exp: &'a Experiment, setup: &'a Setup) -> Result<Self> {
-        let of = |split, crop| windows(&setup.index, &setup.view, split, &crop);
-        let train = of(Split::Train, exp.train_loader().crop)?;
-        let seen: HashSet<_> = train.iter().copied().collect();
-        let mut valid = of(Split::Valid, exp.valid_loader().crop)?;
-        valid.retain(|w| !seen.contains(w));
-        Self::new(exp, setup, vec![train, valid], exp.data.batch)
+/// What is computed and stored together with one batch of the run.
+pub(super) struct Group {
+    /// Windows that go through the network together; those of the batch first.
+    pub(super) passes: Vec<Vec<Place>>,
+}
+
+/// A window in the order of a cache.
+pub(super) struct Place {
+    pub(super) window: Window,
+    /// Whether it is stored: an earlier place has it otherwise.
+    pub(super) new: bool,
+}
+
+impl Group {
+    /// The windows that it stores, in order.
+    pub(super) fn stored(&self) -> impl Iterator<Item = &Window> {
+        self.passes.iter().flatten().filter(|place| place.new).map(|place| &place.window)
+    }
+}
+
+impl Plan {
+    /// For the training windows, in the order of the first epoch.
+    pub(super) fn of_run(exp: &Experiment, setup: &Setup) -> Result<Self> {
+        let cfg = exp.train_loader();
+        let loader = Loader::train(&setup.index, &setup.view, &cfg, exp.run.seed)?;
+        Self::new(exp, setup, Split::Train, &cfg, &loader)
     }
 
-    /// For these windows, so many of which go through the network together.
-    pub(super) fn new(
-        exp: &'a Experiment,
-        setup: &'a Setup,
-        lists: Vec<Vec<Window>>,
-        batch: usize,
+    /// For the windows of a split, in the order in which it is scored.
+    pub(super) fn of_split(
+        exp: &Experiment,
+        setup: &Setup,
+        split: Split,
+        cfg: &LoaderConfig,
     ) -> Result<Self> {
-        let cfg = exp.data.cache.clone().unwrap_or_default();
+        let loader = Loader::tracks(&setup.index, &setup.view, split, cfg)?;
+        Self::new(exp, setup, split, cfg, &loader)
+    }
+
+    fn new(
+        exp: &Experiment,
+        setup: &Setup,
+        split: Split,
+        &LoaderConfig { crop, batch, .. }: &LoaderConfig,
+        loader: &Loader,
+    ) -> Result<Self> {
+        let CacheConfig { dtype, dir, file_bytes, .. } = exp.data.cache.clone().unwrap_or_default();
         let model = &setup.model;
         let waves = !matches!(setup.index.spec().kind, Kind::Embedding { .. });
         let state = model.fixed_state().filter(|_| waves).ok_or_else(|| Error::Cache {
@@ -60,8 +87,9 @@ impl<'a> Plan<'a> {
                 exp.data.shards,
             ),
         })?;
+        let all = windows(&setup.index, &setup.view, split, &crop)?;
         let mut listed = blake3::Hasher::new();
-        for w in lists.iter().flatten() {
+        for w in &all {
             listed.update(format!("{} {} {}\n", w.track, w.start, w.steps).as_bytes());
         }
         let backbone = serde_json::to_value(&exp.model.without_weights()?.backbone);
@@ -74,68 +102,84 @@ impl<'a> Plan<'a> {
             },
             state,
             precision: format!("{:?}", model.precision).to_lowercase(),
-            dtype: cfg.dtype,
+            dtype,
             shards: setup.identity.shards_hash.clone(),
-            windows: (lists.iter().map(Vec::len).sum(), listed.finalize().to_hex().to_string()),
+            split,
+            windows: (all.len(), listed.finalize().to_hex().to_string()),
             batch,
         };
         let text = serde_json::to_vec(&key).map_err(garbage)?;
         let digest = blake3::hash(&text).to_hex().to_string();
-        let root = cfg.dir.unwrap_or_else(|| exp.data.dir.join("cache"));
-        let dir = root.join(format!("{}-{}", family(exp), &digest[..16]));
-        Ok(Self { exp, setup, dir, key, digest, lists })
+        let family = format!("{}-{}", exp.data.shards, exp.model.backbone.name());
+        let root = dir.unwrap_or_else(|| exp.data.dir.join("cache"));
+        let dir = root.join(format!("{family}-{}", &digest[..16]));
+        let batches = (0..loader.batches_per_epoch()).map(|n| loader.batch_windows(n));
+        let groups = order(batches.collect(), &all, batch);
+        let file_bytes = file_bytes.unwrap_or(FILE_BYTES);
+        Ok(Self { dir, family, key, digest, file_bytes, groups })
     }
 
-    /// Finds the cache or fills it; `None` when asked to stop.
-    pub(super) fn open(&self, log: &mut dyn Log, stop: &AtomicBool) -> Result<Option<Kept>> {
+    /// Finds the cache, or fills it: the groups of the first `batches` at once and the rest batch by batch, or everything
+    /// at once. `None` when asked to stop.
+    pub(super) fn open(
+        self,
+        setup: &Setup,
+        batches: Option<usize>,
+        log: &mut dyn Log,
+        stop: &AtomicBool,
+    ) -> Result<Option<Training>> {
         fs::create_dir_all(&self.dir).map_err(Error::io(&self.dir))?;
-        let Some(_lock) = lock(&self.dir, log, stop)? else { return Ok(None) };
+        let Some(lock) = disk::lock(&self.dir, log, stop)? else { return Ok(None) };
         let about = match self.about()? {
             Some(about) => about,
-            None => self.begin()?,
+            None => super::fill::begin(&self, setup)?,
         };
-        let spec = self.spec(&about);
-        let bytes: u64 = self.bytes(&about, &spec).sum();
+        let spec = self.spec(setup, &about);
+        let bytes: u64 = self.files(&about, &spec).iter().map(|(_, bytes)| bytes).sum();
         let place = format!(
             "cache {}: hidden state {} of {} windows, {} as {}",
             self.dir.display(),
             self.key.state,
-            self.windows(),
-            size(bytes),
+            self.key.windows.0,
+            disk::size(bytes),
             if spec.number == Number::F32 { "f32" } else { "bf16" },
         );
-        if let Some(kept) = self.finished(&about) {
+        if let Some(kept) = self.finished(setup, &about) {
             log.row(&event(0, "cache", format!("{place}; all there")));
-            return Ok(Some(kept));
+            return Ok(Some(Training::Full(kept)));
         }
-        log.row(&event(0, "cache", format!("{place}{}", self.others()?)));
-        let index = self.fill(&about, &spec, log, stop)?;
-        Ok(index.map(|index| (index, self.start(&about))))
+        let others = disk::others(&self)?;
+        let when = if batches.is_some() { "; filled during the first epoch" } else { "" };
+        log.row(&event(0, "cache", format!("{place}{when}{others}")));
+        let mut filler = Filler::new(self, setup, about, spec, lock)?;
+        if !filler.fill(setup, batches, log, stop)? {
+            return Ok(None);
+        }
+        Ok(Some(match batches {
+            Some(_) => Training::Filling(Box::new(filler)),
+            None => Training::Full(filler.finish()?),
+        }))
     }
 
     /// What an earlier run has kept of all the windows.
-    pub(super) fn full(&self) -> Result<Option<Kept>> {
-        Ok(self.about()?.and_then(|about| self.finished(&about)))
+    pub(super) fn full(&self, setup: &Setup) -> Result<Option<Kept>> {
+        Ok(self.about()?.and_then(|about| self.finished(setup, &about)))
     }
 
     /// Whether all of these windows are in it.
     pub(super) fn holds(&self, windows: &[Window]) -> bool {
-        let held: HashSet<_> = self.lists.iter().flatten().collect();
+        let held: HashSet<_> = self.groups.iter().flat_map(Group::stored).collect();
         windows.iter().all(|w| held.contains(w))
     }
 
-    fn finished(&self, about: &About) -> Option<Kept> {
+    fn finished(&self, setup: &Setup, about: &About) -> Option<Kept> {
         let index = Index::open(&self.dir).ok()?;
-        (*index.spec() == self.spec(about)).then(|| (index, self.start(about)))
+        (*index.spec() == self.spec(setup, about)).then(|| (index, self.start(about)))
     }
 
-    fn start(&self, about: &About) -> Start {
+    pub(super) fn start(&self, about: &About) -> Start {
         let kind = if about.kind == "bf16" { tch::Kind::BFloat16 } else { tch::Kind::Float };
         Start { state: self.key.state, kind }
-    }
-
-    fn windows(&self) -> usize {
-        self.key.windows.0
     }
 
     /// What is known of the cache from an earlier run.
@@ -150,191 +194,114 @@ impl<'a> Plan<'a> {
         Ok(about.filter(|about| about.made_from == self.key))
     }
 
-    /// Runs one window of each length, to know what a window becomes.
-    fn begin(&self) -> Result<About> {
-        let (mut frames, mut last) = (BTreeMap::new(), None);
-        let reader = Reader::new(&self.setup.index);
-        for list in &self.lists {
-            let Some(first) = list.first() else { continue };
-            let hidden = self.hidden(&reader, std::slice::from_ref(first))?; // [1, T', D]
-            frames.insert(first.steps, hidden.size()[1] as u64);
-            last = Some(hidden);
-        }
-        let (kind, dim) = match &last {
-            Some(hidden) => (hidden.f_kind()?, hidden.size()[2] as u32),
-            None => return Err(Error::Cache { text: "data.cache: no windows".to_owned() }),
-        };
-        let kind = if kind == tch::Kind::BFloat16 { "bf16" } else { "f32" }.to_owned();
-        let about = About { made_from: self.key.clone(), kind, dim, frames };
-        let path = self.dir.join(ABOUT);
-        atomic::write_json(&path, &about).map_err(Error::io(&path))?;
-        Ok(about)
-    }
-
-    fn spec(&self, about: &About) -> Spec {
-        let fps = self.setup.model.backbone.spec().frame_rate.unwrap_or(0.0);
-        let longest = about.frames.values().max().copied().unwrap_or(1) as f64;
+    fn spec(&self, setup: &Setup, about: &About) -> Spec {
+        let fps = setup.model.backbone.spec().frame_rate.unwrap_or(0.0);
         Spec {
-            corpus: self.setup.index.spec().corpus.clone(),
+            corpus: setup.index.spec().corpus.clone(),
             kind: Kind::Embedding { fps, dim: about.dim },
             number: match self.key.dtype {
                 CacheNumber::Bf16 => Number::Bf16,
                 CacheNumber::F32 => Number::F32,
             },
-            block_s: if fps > 0.0 { (longest + 1.0) / fps } else { 1.0 }, // a window is a row
+            block_s: if fps > 0.0 { (about.frames as f64 + 1.0) / fps } else { 1.0 }, // a window is a row
             row_group_bytes: FILE_BYTES,
             resampler: "none".to_owned(),
             config_digest: self.digest.clone(),
-            manifest_hash: self.setup.index.spec().manifest_hash.clone(),
+            manifest_hash: setup.index.spec().manifest_hash.clone(),
         }
     }
 
-    /// Windows file by file; a file ends with a batch, so that what goes through the network together is the same
-    /// wherever a run was stopped.
-    fn files(&self, about: &About, spec: &Spec) -> Vec<&[Window]> {
-        let mut files = Vec::new();
-        for list in self.lists.iter().filter(|list| !list.is_empty()) {
-            let each = window_bytes(about, spec, &list[0]);
-            let batches = (FILE_BYTES / each / self.key.batch as u64).max(1) as usize;
-            files.extend(list.chunks(batches * self.key.batch));
+    /// Groups file by file, and the bytes of each; a file ends with a group.
+    pub(super) fn files(&self, about: &About, spec: &Spec) -> Vec<(Range<usize>, u64)> {
+        let window_bytes = about.frames * spec.step_bytes() as u64 + ROW_BYTES;
+        let mut files: Vec<(Range<usize>, u64)> = Vec::new();
+        for (n, group) in self.groups.iter().enumerate() {
+            let more = group.stored().count() as u64 * window_bytes;
+            match files.last_mut() {
+                Some((groups, bytes)) if more == 0 || *bytes + more <= self.file_bytes => {
+                    groups.end = n + 1;
+                    *bytes += more;
+                }
+                _ => files.push((n..n + 1, more)),
+            }
         }
         files
     }
-
-    /// Bytes of each file.
-    fn bytes(&self, about: &About, spec: &Spec) -> impl Iterator<Item = u64> {
-        let files = self.files(about, spec).into_iter();
-        files.map(|file| file.iter().map(|w| window_bytes(about, spec, w)).sum())
-    }
-
-    /// Writes what is missing; `None` when asked to stop.
-    fn fill(
-        &self,
-        about: &About,
-        spec: &Spec,
-        log: &mut dyn Log,
-        stop: &AtomicBool,
-    ) -> Result<Option<Index>> {
-        let files = self.files(about, spec);
-        let tracks: Vec<_> = self.setup.index.tracks().collect();
-        let name = |w: &Window| {
-            let track = tracks[w.track];
-            (track.key.as_str(), w.variant(&track.variant))
-        };
-        let mut entries = Vec::with_capacity(files.len());
-        let mut needed = 0;
-        for (n, (file, bytes)) in files.iter().zip(self.bytes(about, spec)).enumerate() {
-            let names: Vec<_> = file.iter().map(name).collect();
-            let identity = spec.identity(names.iter().map(|(key, variant)| row(key, variant)));
-            let found = FileEntry::read_finished(&self.dir, n, &identity)?;
-            needed += if found.is_some() { 0 } else { bytes };
-            entries.push((identity, found));
-        }
-        room(&self.dir, needed)?;
-        let reader = Reader::new(&self.setup.index);
-        let (begun, total) = (Instant::now(), self.windows() as u64);
-        let (mut there, mut done) = (0, 0);
-        for (n, file) in files.iter().enumerate() {
-            if entries[n].1.is_some() {
-                there += file.len() as u64;
-                continue;
-            }
-            let mut out = ShardFile::create(&self.dir, n, spec)?.planned(entries[n].0.as_str());
-            for batch in file.chunks(self.key.batch) {
-                let hidden = self.hidden(&reader, batch)?; // [B, T', D]
-                let rows = Vec::<f32>::try_from(
-                    hidden.f_to_kind(tch::Kind::Float)?.f_contiguous()?.f_view(-1)?,
-                )?;
-                for (window, row_of) in batch.iter().zip(rows.chunks(rows.len() / batch.len())) {
-                    let (key, variant) = name(window);
-                    out.push(&row(key, &variant), row_of)?;
-                }
-                done += batch.len() as u64;
-                log.pace(&pace(begun, done, there + done, total));
-                if stop.load(Ordering::Relaxed) {
-                    return Ok(None);
-                }
-            }
-            entries[n].1 = Some(out.finish()?);
-        }
-        let entries = entries.into_iter().filter_map(|(_, entry)| entry).collect();
-        Ok(Some(Index::assemble(&self.dir, spec, entries)?))
-    }
-
-    /// windows of one length -> hidden states `[B, T', D]` on the CPU
-    fn hidden(&self, reader: &Reader, windows: &[Window]) -> Result<Tensor> {
-        let kind = self.setup.index.spec().kind;
-        let (width, steps) = (kind.width(), windows[0].steps as usize);
-        let mut data = vec![0f32; windows.len() * steps * width];
-        for (window, row) in windows.iter().zip(data.chunks_mut(steps * width)) {
-            let there = (reader.steps(window.track) - window.start).min(window.steps) as usize;
-            reader.read(window.track, window.start, &mut row[..there * width])?;
-        }
-        let mut shape = vec![windows.len(), steps];
-        if !matches!(kind, Kind::Wave { .. }) {
-            shape.push(width);
-        }
-        let batch = Batch {
-            keys: Vec::new(),
-            starts: Vec::new(),
-            data,
-            shape,
-            lengths: Vec::new(),
-            targets: Vec::new(),
-            after: LoaderState::default(),
-        };
-        let Setup { model, device, .. } = self.setup;
-        let inputs = etude_eval::inputs(&batch, *device)?;
-        Ok(model.hidden(&inputs.x, self.key.state)?.f_to_device(tch::Device::Cpu)?)
-    }
-
-    /// A word on the caches of other weights, settings or shards for the same shard set and backbone.
-    fn others(&self) -> Result<String> {
-        let (Some(root), family) = (self.dir.parent(), family(self.exp)) else {
-            return Ok(String::new());
-        };
-        let mut others = 0;
-        for found in fs::read_dir(root).map_err(Error::io(root))? {
-            let path = found.map_err(Error::io(root))?.path();
-            let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
-            let kin = name.is_some_and(|n| n.starts_with(&format!("{family}-")));
-            let about = fs::read(path.join(ABOUT)).ok();
-            let about = about.and_then(|text| serde_json::from_slice::<About>(&text).ok());
-            // that of another split is none of them
-            let Key { windows, batch, .. } = &self.key;
-            let other = about.is_some_and(|About { made_from, .. }| {
-                self.key != Key { windows: windows.clone(), batch: *batch, ..made_from }
-            });
-            others += usize::from(kin && other);
-        }
-        Ok(match others {
-            0 => String::new(),
-            1 => "; one beside it is of other weights, settings or shards".to_owned(),
-            n => format!("; {n} beside it are of other weights, settings or shards"),
-        })
-    }
 }
 
-/// What the names of caches of one shard set and backbone begin with.
-fn family(exp: &Experiment) -> String {
-    format!("{}-{}", exp.data.shards, exp.model.backbone.name())
-}
-
-fn row<'a>(key: &'a str, variant: &'a str) -> TrackRow<'a> {
-    TrackRow { key, variant, tags: &[], split: None }
-}
-
-fn window_bytes(about: &About, spec: &Spec, window: &Window) -> u64 {
-    let frames = about.frames.get(&window.steps).copied().unwrap_or(1);
-    frames * spec.step_bytes() as u64 + ROW_BYTES
-}
-
-fn pace(begun: Instant, now: u64, done: u64, total: u64) -> Pace {
-    let samples_s = now as f64 / begun.elapsed().as_secs_f64().max(1e-9);
-    let eta_s = (total - done) as f64 / samples_s;
-    Pace { phase: Phase::Caching, done, total, samples_s, stall: 0.0, eta_s }
+/// Batches of an epoch -> a group for each: its windows as they are, then the windows of its tracks that the epoch does
+/// not draw, `batch` at a time; behind them groups of all that are left.
+fn order(batches: Vec<Vec<Window>>, all: &[Window], batch: usize) -> Vec<Group> {
+    let drawn: HashSet<Window> = batches.iter().flatten().copied().collect();
+    let mut rest = BTreeMap::<usize, Vec<Window>>::new();
+    for w in all.iter().filter(|w| !drawn.contains(w)) {
+        rest.entry(w.track).or_default().push(*w);
+    }
+    let mut seen = HashSet::new();
+    let mut pass = |windows: &[Window]| -> Vec<Place> {
+        let place = |&window: &Window| Place { window, new: seen.insert(window) };
+        windows.iter().map(place).collect()
+    };
+    let mut groups = Vec::with_capacity(batches.len());
+    for own in &batches {
+        let more: Vec<Window> =
+            own.iter().filter_map(|w| rest.remove(&w.track)).flatten().collect();
+        let passes = std::iter::once(own.as_slice()).chain(more.chunks(batch));
+        groups.push(Group { passes: passes.map(&mut pass).collect() });
+    }
+    let rest: Vec<Window> = rest.into_values().flatten().collect();
+    groups.extend(rest.chunks(batch).map(|windows| Group { passes: vec![pass(windows)] }));
+    groups
 }
 
 fn garbage(e: serde_json::Error) -> Error {
     Error::Cache { text: format!("data.cache: {e}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Windows of these tracks and places.
+    fn of(places: &[(usize, u64)]) -> Vec<Window> {
+        places.iter().map(|&(track, start)| Window { track, start, steps: 10 }).collect()
+    }
+
+    /// Track, place and whether it is stored.
+    fn plain(groups: &[Group]) -> Vec<Vec<Vec<(usize, u64, bool)>>> {
+        let place = |p: &Place| (p.window.track, p.window.start, p.new);
+        let pass = |pass: &Vec<Place>| pass.iter().map(place).collect();
+        groups.iter().map(|group| group.passes.iter().map(pass).collect()).collect()
+    }
+
+    #[test]
+    fn a_batch_brings_the_places_of_its_tracks_that_are_not_drawn_and_the_rest_comes_last() {
+        let all = of(&[(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0), (3, 1)]);
+        let batches = vec![of(&[(2, 1), (0, 0)]), of(&[(1, 0)])];
+        assert_eq!(
+            plain(&order(batches, &all, 2)),
+            [
+                vec![
+                    vec![(2, 1, true), (0, 0, true)],
+                    vec![(2, 0, true), (0, 1, true)],
+                    vec![(0, 2, true)]
+                ],
+                vec![vec![(1, 0, true)], vec![(1, 1, true)]],
+                vec![vec![(3, 0, true), (3, 1, true)]], // never drawn
+            ]
+        );
+    }
+
+    #[test]
+    fn a_window_that_is_drawn_twice_is_stored_once_and_pieces_of_a_track_come_with_their_batches() {
+        let all = of(&[(0, 0), (0, 5), (1, 0)]);
+        let batches = vec![of(&[(0, 5), (1, 0), (1, 0)]), of(&[(1, 0), (0, 0)])];
+        assert_eq!(
+            plain(&order(batches, &all, 3)),
+            [
+                vec![vec![(0, 5, true), (1, 0, true), (1, 0, false)]],
+                vec![vec![(1, 0, false), (0, 0, true)]],
+            ]
+        );
+    }
 }

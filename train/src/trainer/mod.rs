@@ -4,9 +4,9 @@
 //! dropout is seeded from seed and step. So a run that was stopped and resumed, anywhere and any number of times,
 //! logs the same numbers as one that was not.
 
+mod cached;
 mod save;
 
-use crate::cache;
 use crate::checkpoint::{self, Ending, Kept, Saved, State};
 use crate::clip::clip_grad_norm;
 use crate::curves::Curves;
@@ -22,8 +22,9 @@ use crate::run_dir::RunDir;
 use crate::schedule::{Schedule, Watch};
 use crate::setup::Setup;
 use crate::window::Window;
+use cached::Cached;
 use etude_models::Model;
-use etude_shards::{Batch, Index, Loader};
+use etude_shards::{Batch, Loader};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -103,7 +104,7 @@ struct Trainer<'a> {
     setup: Setup,
     loader: Loader,
     /// What the frozen beginning of the network makes of each window, in place of the audio.
-    cache: Option<Index>,
+    cached: Cached,
     optim: Box<dyn Optimizer>,
     schedule: Schedule,
     steps: u64,
@@ -134,6 +135,7 @@ impl Trainer<'_> {
             }
             self.enter_stage(log)?;
             let (batches, waited) = self.next_batches()?;
+            let batches = self.keep_hidden(batches)?;
             tch::manual_seed(step_seed(self.exp.run.seed, self.state.step));
             let lr = self.schedule.at(self.state.step, self.epoch());
             self.optim.zero_grad()?;
@@ -147,6 +149,7 @@ impl Trainer<'_> {
             }
             if self.state.step.is_multiple_of(self.steps_per_epoch) {
                 self.end_epoch()?;
+                self.complete_cache(log, stop)?;
             }
             log.pace(&self.meter.pace(self.state.step, self.steps));
         }
@@ -188,7 +191,7 @@ impl<'a> Trainer<'a> {
             exp,
             dir,
             loader,
-            cache: None,
+            cached: Cached::default(),
             optim,
             schedule,
             steps,
@@ -203,24 +206,6 @@ impl<'a> Trainer<'a> {
             meter: Meter::new(),
             begun: Instant::now(),
         })
-    }
-
-    /// From here on training and validation read the hidden states that a cache holds of their windows; not before it is
-    /// full, and not for a run that is over.
-    fn open_cache(&mut self, log: &mut dyn Log, stop: &AtomicBool) -> Result<()> {
-        if self.exp.data.cache.is_none() || self.ending(false).is_some() {
-            return Ok(());
-        }
-        let Some((kept, start)) = cache::open(self.exp, &self.setup, log, stop)? else {
-            return Ok(()); // asked to stop
-        };
-        let Setup { index, view, .. } = &self.setup;
-        let loader = Loader::train(index, view, &self.exp.train_loader(), self.exp.run.seed)?;
-        self.loader = loader.instead(index, &kept)?.resume(self.state.loader)?;
-        self.setup.model.start = Some(start);
-        self.cache = Some(kept);
-        (self.begun, self.meter) = (Instant::now(), Meter::new());
-        Ok(())
     }
 
     /// Epoch of the next step, from 0.
@@ -263,7 +248,9 @@ impl<'a> Trainer<'a> {
         self.window.push(self.state.step, &keys, loss, norm);
         for batch in batches {
             self.state.loader = batch.after;
-            self.loader.recycle(batch);
+            if !self.cached.is_filling() {
+                self.loader.recycle(batch);
+            }
         }
     }
 

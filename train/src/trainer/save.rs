@@ -20,6 +20,10 @@ impl Trainer<'_> {
     /// Scores the validation split; given up when asked to stop, to be done again after resuming.
     pub(super) fn validate(&mut self, log: &mut dyn Log, stop: &AtomicBool) -> Result<()> {
         let begun = Instant::now();
+        self.open_validation(log, stop)?;
+        let kept = self.cached.validation.as_ref().and_then(Option::as_ref);
+        let start = kept.map(|(_, start)| *start);
+        let trained_from = std::mem::replace(&mut self.setup.model.start, start);
         let Setup { model, view, index, objective, .. } = &self.setup;
         let cfg = self.exp.valid_loader();
         let seed = match cfg.crop {
@@ -27,8 +31,8 @@ impl Trainer<'_> {
             _ => step_seed(self.exp.run.seed, self.state.step) as u64,
         };
         let loader = Loader::crops(index, view, Split::Valid, &cfg, seed)?;
-        let loader = match &self.cache {
-            Some(kept) => loader.instead(index, kept)?,
+        let loader = match kept {
+            Some((kept, _)) => loader.instead(index, kept)?,
             None => loader,
         };
         let total = loader.samples_per_epoch();
@@ -36,9 +40,9 @@ impl Trainer<'_> {
             log.pace(&scoring_pace(begun, done, total));
             !stop.load(Ordering::Relaxed)
         };
-        let Some(scores) = objective.validate(model, loader, &mut progress)? else {
-            return Ok(());
-        };
+        let scores = objective.validate(model, loader, &mut progress)?;
+        self.setup.model.start = trained_from;
+        let Some(scores) = scores else { return Ok(()) };
         let named = |key: &'static str, by: &String| {
             scores.get(by).copied().ok_or_else(|| Error::NoScore {
                 key,

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+pub mod kept;
+
 use etude_manifests::{Example, Split, Target, View, Vocab, write_view};
 use etude_shards::{Index, Kind, Number, ShardFile, Spec, TrackRow};
 use etude_train::{Experiment, Log, Outcome, Pace, Row, RunDir, read_log, run};
