@@ -20,7 +20,7 @@ fn main() {
     cc::Build::new()
         .cpp(true)
         .std("c++17")
-        .files(["shim/shim.cpp", "shim/foreach.cpp"])
+        .files(["shim/shim.cpp", "shim/foreach.cpp", "shim/copy.cpp"])
         .include(home.join("include"))
         .include(home.join("include/torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")

@@ -51,6 +51,32 @@ unsafe extern "C" {
         n: usize,
     ) -> c_int;
     pub(crate) fn etude_clear_grad(tensor: *mut c_void, err: *mut c_char, n: usize) -> c_int;
+    pub(crate) fn etude_host_memory(
+        numbers: i64,
+        pinned: c_int,
+        tensor: *mut *mut c_void,
+        begin: *mut *mut f32,
+        err: *mut c_char,
+        n: usize,
+    ) -> c_int;
+    pub(crate) fn etude_copy_beside(
+        host: *const c_void,
+        shape: *const i64,
+        dims: usize,
+        device: i64,
+        tensor: *mut *mut c_void,
+        event: *mut *mut c_void,
+        err: *mut c_char,
+        n: usize,
+    ) -> c_int;
+    pub(crate) fn etude_event_wait(event: *const c_void, err: *mut c_char, n: usize) -> c_int;
+    pub(crate) fn etude_event_done(
+        event: *const c_void,
+        done: *mut c_int,
+        err: *mut c_char,
+        n: usize,
+    ) -> c_int;
+    pub(crate) fn etude_event_free(event: *mut c_void);
     pub(crate) fn etude_foreach(
         op: c_int,
         x: *const *mut c_void,

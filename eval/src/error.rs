@@ -69,6 +69,9 @@ pub enum Error {
     /// libtorch failed.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
+    /// The edge to libtorch failed.
+    #[error(transparent)]
+    Aten(#[from] etude_aten::Error),
     /// The model failed.
     #[error(transparent)]
     Model(#[from] etude_models::Error),

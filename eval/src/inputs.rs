@@ -3,6 +3,7 @@
 //! Letters: B crops, T time steps, W numbers per step (mel bands, embedding width).
 
 use crate::error::Result;
+use crate::memory::Pinned;
 use etude_shards::Batch;
 use tch::{Device, Tensor};
 
@@ -15,10 +16,14 @@ pub struct Inputs {
     pub lengths: Vec<usize>,
 }
 
-/// Moves a batch to `device`.
+/// Copies a batch to `device`. To a GPU, from the memory of [`crate::BatchMemory`], the copy is only begun: what the GPU
+/// is told next comes after it, and nobody waits.
 pub fn inputs(batch: &Batch, device: Device) -> Result<Inputs> {
     let shape: Vec<i64> = batch.shape.iter().map(|&n| n as i64).collect();
-    let x = Tensor::f_from_slice(&batch.data)?.f_view(shape.as_slice())?.f_to(device)?;
+    let x = match batch.data.lent::<Pinned>() {
+        Some(pinned) => pinned.0.to(&shape, device)?,
+        None => Tensor::f_from_slice(&batch.data)?.f_view(shape.as_slice())?.f_to(device)?,
+    };
     Ok(Inputs { x, lengths: batch.lengths.clone() })
 }
 
@@ -33,7 +38,7 @@ mod tests {
         Batch {
             keys: vec!["a:1".into(); shape[0]],
             starts: vec![0; shape[0]],
-            data: (0..numbers).map(|n| n as f32).collect(),
+            data: (0..numbers).map(|n| n as f32).collect::<Vec<_>>().into(),
             shape: shape.to_vec(),
             lengths: vec![shape[1]; shape[0]],
             targets: vec![Target::None; shape[0]],

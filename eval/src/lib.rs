@@ -10,6 +10,7 @@ pub mod bootstrap;
 pub mod embed;
 mod error;
 mod inputs;
+mod memory;
 pub mod metrics;
 pub mod paper;
 mod predict;
@@ -21,6 +22,7 @@ mod windows;
 
 pub use error::{Error, Result};
 pub use inputs::{Inputs, inputs};
+pub use memory::BatchMemory;
 pub use predict::{Predictions, predict, score};
 pub use predictions::{Stored, read_predictions, score_file, write_predictions};
 pub use table::score_table;

@@ -45,15 +45,14 @@ impl Predictions {
 /// [`Error::Empty`] without a single window, [`Error::NotFinite`] for an output that is no number.
 pub fn predict(
     model: &Model,
-    loader: Loader,
+    mut loader: Loader,
     task: &dyn Task,
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Predictions>> {
     let _guard = tch::no_grad_guard();
     let mut all = Averages::new(task.outputs() as usize);
     let (mut loss, mut windows) = (0.0, 0);
-    for batch in loader {
-        let batch = batch?;
+    while let Some(batch) = loader.next().transpose()? {
         let x = inputs(&batch, model.vs.device())?;
         let logits = model.logits(&x.x, false)?; // [B, C]
         let target = task.target(&batch.targets, &x)?;
@@ -61,6 +60,7 @@ pub fn predict(
         loss += task.loss(&logits, &target)?.f_double_value(&[])? * rows as f64;
         windows += rows as u64;
         all.add(&batch, &host(&task.activate(&logits)?)?)?;
+        loader.recycle(batch);
         if !go_on(windows) {
             return Ok(None);
         }
@@ -150,7 +150,7 @@ mod tests {
         Batch {
             keys: keys.iter().map(|&k| k.to_owned()).collect(),
             starts: vec![0; keys.len()],
-            data: vec![0.0; keys.len()],
+            data: vec![0.0; keys.len()].into(),
             shape: vec![keys.len(), 1],
             lengths: vec![1; keys.len()],
             targets: vec![Target::Tags(vec![0]); keys.len()],

@@ -3,6 +3,7 @@
 //! BEST-RQ (Chiu et al. 2022, arXiv:2202.01855) as MusicFM runs it. A block is 0.4 s: 9600 samples at 24 kHz, ten
 //! tokens at 25 Hz. Letters: B batch, T samples, S = T / 9600 blocks, T' tokens, K entries.
 
+use etude_aten::to_device;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use tch::{Kind, Reduction, Tensor};
@@ -36,7 +37,7 @@ impl BlockMask {
         let hidden: Vec<bool> =
             (0..batch * (time / BLOCK)).map(|_| rng.next_u32() < limit).collect();
         let blocks = Tensor::f_from_slice(&hidden)?.f_reshape([batch, time / BLOCK])?;
-        Ok(Self { blocks: blocks.f_to_device(wave.device())? })
+        Ok(Self { blocks: to_device(&blocks, wave.device())? })
     }
 
     /// Takes a mask made elsewhere: `[B, S]`, not 0 where hidden.

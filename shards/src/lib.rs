@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 mod batch;
+mod buffer;
 mod config;
 mod crop;
 mod entry;
@@ -26,6 +27,7 @@ mod worker;
 mod writer;
 
 pub use batch::{Batch, LoaderState};
+pub use buffer::{Buffer, Lender, Memory};
 pub use config::LoaderConfig;
 pub use crop::{Crop, Tail};
 pub use entry::{FileEntry, Refused, TrackEntry};

@@ -4,6 +4,7 @@
 //! of an epoch. Threads finish them in any order; the loader hands them over in order of their numbers.
 
 use crate::batch::{Batch, LoaderState};
+use crate::buffer::Lender;
 use crate::config::LoaderConfig;
 use crate::entry::Refused;
 use crate::error::{Error, Result};
@@ -43,6 +44,7 @@ pub struct Loader {
     crew: Option<Crew>,
     ended: bool,
     spares: (Sender<Batch>, Receiver<Batch>),
+    lender: Option<Arc<dyn Lender>>,
     counters: Arc<Counters>,
     begin: Option<Instant>,
     waited: Duration,
@@ -109,6 +111,7 @@ impl Loader {
             crew: None,
             ended: false,
             spares: bounded(SPARES),
+            lender: None,
             counters: Arc::default(),
             begin: None,
             waited: Duration::ZERO,
@@ -132,6 +135,11 @@ impl Loader {
         })?;
         own.instead(source, kept)?;
         Ok(Self { plan, ..self })
+    }
+
+    /// The same batches; what they need of new memory comes from `lender`.
+    pub fn with_lender(self, lender: Arc<dyn Lender>) -> Self {
+        Self { lender: Some(lender), ..self }
     }
 
     /// Goes on at exactly the sample `at` points to, at once. Batches keep their boundaries: in the middle of a batch,
@@ -211,6 +219,7 @@ impl Loader {
             let spare = self.spares.1.try_recv().ok().filter(fits);
             let bytes = spare.as_ref().map_or(needed, Batch::bytes).max(needed);
             let skip = std::mem::take(&mut self.skip);
+            let spare = spare.unwrap_or_else(|| Batch::empty(self.lender.clone()));
             crew.give(Job { number: self.give, skip, spare });
             self.give += 1;
             self.ahead.push_back(bytes);

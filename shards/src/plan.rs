@@ -259,9 +259,9 @@ impl Plan {
         if batch.data.capacity() < numbers {
             counters.allocated();
             let room = self.bytes(number, skip) as usize / size_of::<f32>();
-            batch.grow(room);
+            batch.data.grow(room);
         }
-        batch.data.resize(numbers, 0.0);
+        batch.data.set_len(numbers);
         batch.shape.clear();
         batch.shape.extend([rows, steps]);
         if !matches!(self.kind, Kind::Wave { .. }) {

@@ -17,7 +17,7 @@ pub(crate) struct Job {
     /// Samples at its beginning that an earlier run has already seen.
     pub(crate) skip: u64,
     /// Buffers to make it in.
-    pub(crate) spare: Option<Batch>,
+    pub(crate) spare: Batch,
 }
 
 /// Running threads. Dropped, it stops them at the next sample and waits for them.
@@ -90,7 +90,6 @@ fn work(
         if !go_on() {
             return;
         }
-        let spare = spare.unwrap_or_else(Batch::empty);
         let made =
             catch_unwind(AssertUnwindSafe(|| plan.fill(number, skip, spare, counters, go_on)));
         let batch = match made {

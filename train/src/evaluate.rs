@@ -168,7 +168,8 @@ fn score_run(
     same(&Identity::read(dir)?, &setup.identity)?;
     let step = restore_best(dir, &setup.model)?;
     let cfg = exp.eval_loader();
-    let mut loader = Loader::tracks(&setup.index, &setup.view, split, &cfg)?;
+    let loader = Loader::tracks(&setup.index, &setup.view, split, &cfg)?;
+    let mut loader = setup.memory.lend(loader);
     let never = AtomicBool::new(false);
     if let Some((kept, start)) = cache::open_split(exp, &setup, (split, &cfg), log, &never)? {
         loader = loader.instead(&setup.index, &kept)?;

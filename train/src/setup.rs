@@ -5,6 +5,7 @@ use crate::experiment::Experiment;
 use crate::frame_stats::lacks_stats;
 use crate::identity::Identity;
 use crate::objective::Objective;
+use etude_eval::BatchMemory;
 use etude_manifests::{Split, View, read_view};
 use etude_models::{BackboneConfig, Input, Model, ModelConfig};
 use etude_shards::{Index, Kind};
@@ -13,6 +14,8 @@ use tch::Device;
 /// What a run works with.
 pub(crate) struct Setup {
     pub(crate) device: Device,
+    /// For batches that go to the device.
+    pub(crate) memory: BatchMemory,
     pub(crate) view: View,
     pub(crate) index: Index,
     pub(crate) identity: Identity,
@@ -38,7 +41,8 @@ impl Setup {
         check_groups(&model, exp)?;
         let base = base_digest(&model)?;
         let identity = Identity { base, ..Identity::of(&view, &exp.data.shards, &index) };
-        Ok(Self { device, view, index, identity, objective, model })
+        let memory = BatchMemory::of(device);
+        Ok(Self { device, memory, view, index, identity, objective, model })
     }
 
     /// Whether the validation split defines the scores that the run goes by: of a corpus with one class it may not.

@@ -35,7 +35,7 @@ fn batch(clips: &[usize]) -> Batch {
         starts: vec![0; clips.len()],
         shape: vec![clips.len(), waves[0].len()],
         lengths: vec![waves[0].len(); clips.len()],
-        data: waves.concat(),
+        data: waves.concat().into(),
         targets: vec![Target::None; clips.len()],
         after: LoaderState::default(),
     }

@@ -8,6 +8,7 @@ use crate::inputs::Inputs;
 use crate::metrics::report::{Line, Report, report};
 use crate::task::{ClassScores, Scorer, Scores, Task};
 use crate::tasks::Settings;
+use etude_aten::to_device;
 use etude_manifests::{Split, Target, View, Vocab};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -193,7 +194,7 @@ pub(super) fn per_class(found: &Report, classes: &[String], n: usize) -> Vec<Cla
 fn indices(targets: &[Target], classes: usize, like: &Inputs) -> Result<Tensor> {
     let found = targets.iter().map(|t| index(t, classes).map(|c| c as i64));
     let found = found.collect::<Result<Vec<_>>>()?;
-    Ok(Tensor::f_from_slice(&found)?.f_to(like.x.device())?)
+    Ok(to_device(&Tensor::f_from_slice(&found)?, like.x.device())?)
 }
 
 /// Mean over the batch, in float32.

@@ -7,6 +7,7 @@ use crate::inputs::Inputs;
 use crate::metrics::ranking;
 use crate::task::{ClassScores, Scorer, Scores, Task};
 use crate::tasks::Settings;
+use etude_aten::to_device;
 use etude_manifests::{Split, Target, View, Vocab};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -80,7 +81,8 @@ impl Task for Tagging {
         let rows = rows.collect::<Result<Vec<_>>>()?.concat();
         let rows: Vec<f32> = rows.into_iter().map(|on| f32::from(u8::from(on))).collect();
         let target = Tensor::f_from_slice(&rows)?;
-        Ok(target.f_view([targets.len() as i64, self.outputs()])?.f_to(like.x.device())?)
+        let target = target.f_view([targets.len() as i64, self.outputs()])?;
+        Ok(to_device(&target, like.x.device())?)
     }
 
     /// Binary cross-entropy with logits, mean over batch and classes, in float32.

@@ -121,7 +121,7 @@ impl Filler {
         Ok(Batch {
             keys: audio.keys.clone(),
             starts: audio.starts.clone(),
-            data,
+            data: data.into(),
             lengths: vec![shape[1]; shape[0]],
             shape,
             targets: audio.targets.clone(),
@@ -223,7 +223,7 @@ fn read(reader: &Reader, setup: &Setup, places: &[Place]) -> Result<Batch> {
     Ok(Batch {
         keys: Vec::new(),
         starts: Vec::new(),
-        data,
+        data: data.into(),
         shape,
         lengths: Vec::new(),
         targets: Vec::new(),

@@ -110,7 +110,8 @@ impl Contrastive {
         };
         let views = self.views(batch, epoch, rate);
         let size = [2, batch.keys.len() as i64, self.cfg.augment.samples as i64];
-        let views = Tensor::f_from_slice(&views)?.f_view(size)?.f_to(model.vs.device())?;
+        let views = Tensor::f_from_slice(&views)?.f_view(size)?;
+        let views = etude_aten::to_device(&views, model.vs.device())?;
         let z_i = model.logits(&views.f_get(0)?, train)?; // [B, P]
         let z_j = model.logits(&views.f_get(1)?, train)?;
         Ok(nt_xent(&z_i, &z_j, self.cfg.temperature)?)

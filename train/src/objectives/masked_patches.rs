@@ -9,6 +9,7 @@ use crate::LOSS;
 use crate::error::{Error, Result};
 use crate::objective::{Extras, Objective, Scored};
 use crate::objectives::means::means;
+use etude_aten::to_device;
 use etude_eval::{Task, inputs};
 use etude_models::tmae::{Masking, Tmae, masked_loss};
 use etude_models::{Model, weights};
@@ -69,7 +70,8 @@ impl MaskedPatches {
     fn pass(&self, model: &Model, batch: &Batch, train: bool) -> Result<Tensor> {
         let input = inputs(batch, model.vs.device())?;
         let size = [batch.keys.len() as i64, tmae(model)?.length()];
-        let noise = Tensor::f_rand(size, (Kind::Float, Device::Cpu))?.f_to(model.vs.device())?;
+        let noise = Tensor::f_rand(size, (Kind::Float, Device::Cpu))?;
+        let noise = to_device(&noise, model.vs.device())?;
         Self::loss_of(model, &input.x, &noise, self.cfg.ratio, train)
     }
 }

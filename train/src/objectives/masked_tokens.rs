@@ -8,6 +8,7 @@ use crate::LOSS;
 use crate::error::{Error, Result};
 use crate::objective::{Extras, Objective, Scored};
 use crate::objectives::means::means;
+use etude_aten::to_device;
 use etude_eval::{Task, inputs};
 use etude_manifests::atomic;
 use etude_models::masked::{self, BLOCK, BLOCK_TOKENS, BlockMask};
@@ -51,7 +52,8 @@ impl MaskedTokens {
         let tokens = tch::no_grad(|| net.tokens(wave))?; // [B, T']
         let time = tokens.size2()?.1;
         let whole: Vec<i64> = lengths.iter().map(|&n| (n / TOKEN) as i64).collect();
-        let whole = Tensor::f_from_slice(&whole)?.f_to(wave.device())?.f_unsqueeze(1)?; // [B, 1]
+        let whole = Tensor::f_from_slice(&whole)?.f_unsqueeze(1)?;
+        let whole = to_device(&whole, wave.device())?; // [B, 1]
         let there = Tensor::f_arange(time, (Kind::Int64, wave.device()))?.f_lt_tensor(&whole)?;
         let hidden = mask.tokens(time)?.f_logical_and(&there)?; // [B, T']
         let cast = model.precision.enter(model.vs.device())?;

@@ -16,14 +16,13 @@ pub(super) type Counted<const N: usize> = (f64, [Tensor; N]);
 /// When no batch counts, and whatever `pass` returns.
 pub(super) fn means<const N: usize>(
     names: [&str; N],
-    loader: Loader,
+    mut loader: Loader,
     go_on: &mut dyn FnMut(u64) -> bool,
     mut pass: impl FnMut(&Batch) -> Result<Option<Counted<N>>>,
 ) -> Result<Option<Scored>> {
     let _guard = tch::no_grad_guard();
     let (mut sums, mut weights, mut done) = ([0.0; N], 0.0, 0u64);
-    for batch in loader {
-        let batch = batch?;
+    while let Some(batch) = loader.next().transpose()? {
         tch::manual_seed(done as i64);
         if let Some((weight, values)) = pass(&batch)? {
             for (sum, value) in sums.iter_mut().zip(values) {
@@ -35,6 +34,7 @@ pub(super) fn means<const N: usize>(
         if !go_on(done) {
             return Ok(None);
         }
+        loader.recycle(batch);
     }
     if weights == 0.0 {
         return Err(etude_eval::Error::Empty { place: "validation".to_owned() }.into());

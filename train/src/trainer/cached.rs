@@ -91,9 +91,9 @@ impl Trainer<'_> {
     }
 
     fn read_from(&mut self, (kept, start): Kept) -> Result<()> {
-        let Setup { index, view, .. } = &self.setup;
+        let Setup { index, view, memory, .. } = &self.setup;
         let loader = Loader::train(index, view, &self.exp.train_loader(), self.exp.run.seed)?;
-        self.loader = loader.instead(index, &kept)?.resume(self.state.loader)?;
+        self.loader = memory.lend(loader).instead(index, &kept)?.resume(self.state.loader)?;
         self.setup.model.start = Some(start);
         Ok(())
     }

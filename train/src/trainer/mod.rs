@@ -28,7 +28,7 @@ use etude_shards::{Batch, Loader};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// How a run ended, and what it reached.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,7 +164,8 @@ impl<'a> Trainer<'a> {
         saved: Option<Saved>,
     ) -> Result<Self> {
         let cfg = exp.train_loader();
-        let mut loader = Loader::train(&setup.index, &setup.view, &cfg, exp.run.seed)?;
+        let loader = Loader::train(&setup.index, &setup.view, &cfg, exp.run.seed)?;
+        let mut loader = setup.memory.lend(loader);
         let steps_per_epoch = loader.batches_per_epoch().div_ceil(exp.trainer.accumulate);
         let epochs = exp.trainer.epochs.unwrap_or_default();
         let steps = exp.trainer.steps.unwrap_or(epochs * steps_per_epoch);
@@ -229,7 +230,8 @@ impl<'a> Trainer<'a> {
     /// Gradients of the mean loss over all samples of the batches; that loss, and the extras of the last batch.
     fn backward(&self, batches: &[Batch]) -> Result<(Tensor, Extras)> {
         let samples: usize = batches.iter().map(|b| b.keys.len()).sum();
-        let (mut sum, mut last) = (Tensor::from(0f32).f_to(self.setup.device)?, Extras::new());
+        let zero = Tensor::f_zeros([0i64; 0], (Kind::Float, self.setup.device))?;
+        let (mut sum, mut last) = (zero, Extras::new());
         for batch in batches {
             let (loss, extras) = self.setup.objective.loss(&self.setup.model, batch)?;
             let share = loss.f_mul_scalar(batch.keys.len() as f64 / samples as f64)?;
@@ -280,6 +282,9 @@ impl<'a> Trainer<'a> {
     /// The mean of the losses since the row before.
     fn log_step(&mut self, lr: f64, extras: &Extras, log: &mut dyn Log) -> Result<()> {
         self.read_losses()?;
+        if let Some(text) = self.setup.memory.news() {
+            self.push(event(self.state.step, "memory", text), log)?;
+        }
         let (loss, grad_norm) = self.window.take_row();
         let mut numbers = BTreeMap::new();
         for (name, value) in extras {

@@ -24,13 +24,13 @@ impl Trainer<'_> {
         let kept = self.cached.validation.as_ref().and_then(Option::as_ref);
         let start = kept.map(|(_, start)| *start);
         let trained_from = std::mem::replace(&mut self.setup.model.start, start);
-        let Setup { model, view, index, objective, .. } = &self.setup;
+        let Setup { model, view, index, objective, memory, .. } = &self.setup;
         let cfg = self.exp.valid_loader();
         let seed = match cfg.crop {
             Crop::Once { .. } => self.exp.run.seed, // pieces stay where they are
             _ => step_seed(self.exp.run.seed, self.state.step) as u64,
         };
-        let loader = Loader::crops(index, view, Split::Valid, &cfg, seed)?;
+        let loader = memory.lend(Loader::crops(index, view, Split::Valid, &cfg, seed)?);
         let loader = match kept {
             Some((kept, _)) => loader.instead(index, kept)?,
             None => loader,
