@@ -12,6 +12,7 @@ const CANCELLED: f64 = 0.1;
 #[derive(Debug, Default)]
 pub(crate) struct Mono {
     channels: Vec<Moments>,
+    latest: Vec<Moments>,
     frames: u64,
     /// NaN and infinite samples so far, over all channels.
     pub nonfinite: u64,
@@ -21,9 +22,8 @@ pub(crate) struct Mono {
 impl Mono {
     /// Appends the mean of `planes` (one slice a channel, equally long) to `out`.
     pub fn push(&mut self, planes: &[&[f32]], out: &mut Vec<f32>) {
-        if planes.iter().all(|p| all_finite(p)) {
-            self.mean(planes, out);
-            return;
+        if self.measure(planes) {
+            return mean(planes, out);
         }
         let mut clean = std::mem::take(&mut self.clean);
         clean.resize_with(planes.len(), Vec::new);
@@ -33,28 +33,26 @@ impl Mono {
             self.nonfinite += from.iter().filter(|x| !x.is_finite()).count() as u64;
         }
         let views: Vec<&[f32]> = clean.iter().map(Vec::as_slice).collect();
-        self.mean(&views, out);
+        self.measure(&views);
+        mean(&views, out);
         self.clean = clean;
     }
 
-    fn mean(&mut self, planes: &[&[f32]], out: &mut Vec<f32>) {
-        let Some((&first, others)) = planes.split_first() else { return };
-        let start = out.len();
-        out.extend_from_slice(first);
-        let mean = &mut out[start..];
-        match others {
-            [] => return, // one channel is its own mean, and its facts are the track's
-            [second] => mean_of_two(mean, second),
-            _ => {
-                others.iter().for_each(|plane| add(mean, plane));
-                divide(mean, planes.len() as f32);
-            }
+    /// Adds what each channel measures. With a NaN or infinite sample in one of them: adds nothing, returns false.
+    fn measure(&mut self, planes: &[&[f32]]) -> bool {
+        if let [only] = planes {
+            return all_finite(only); // one channel is its own mean, and its facts are the track's
+        }
+        self.latest.clear();
+        self.latest.extend(planes.iter().map(|plane| moments(plane)));
+        // a sum over a NaN or an infinity is neither
+        if !self.latest.iter().all(|m| m.energy.is_finite()) {
+            return false;
         }
         self.channels.resize(planes.len(), Moments::default());
-        for (sums, plane) in self.channels.iter_mut().zip(planes) {
-            sums.add(moments(plane));
-        }
-        self.frames += first.len() as u64;
+        self.channels.iter_mut().zip(&self.latest).for_each(|(sums, now)| sums.add(*now));
+        self.frames += planes.first().map_or(0, |plane| plane.len() as u64);
+        true
     }
 
     /// Whether one channel is silent while another is not.
@@ -72,10 +70,17 @@ impl Mono {
     }
 }
 
-dispatch! {
-    fn mean_of_two(mean: &mut [f32], other: &[f32]) {
-        for (m, &x) in mean.iter_mut().zip(other) {
-            *m = (*m + x) * 0.5;
+fn mean(planes: &[&[f32]], out: &mut Vec<f32>) {
+    match planes {
+        [] => {}
+        [only] => out.extend_from_slice(only),
+        [one, two] => out.extend(one.iter().zip(*two).map(|(x, y)| (x + y) * 0.5)),
+        [first, others @ ..] => {
+            let start = out.len();
+            out.extend_from_slice(first);
+            let mean = &mut out[start..];
+            others.iter().for_each(|plane| add(mean, plane));
+            divide(mean, planes.len() as f32);
         }
     }
 }
