@@ -13,6 +13,10 @@
 //! is not recognised, and its files are written anew. The windows of a split that is scored are filled in before it is
 //! first scored, in the batches in which it is read.
 //!
+//! What a network makes of a window depends in the last bit on how many go through it together, not on which. So a short
+//! training batch is filled up to a whole one on its way through the frozen beginning: what is kept is the same in every
+//! order. A run without a cache differs from one in float32 in the short last batch of an epoch, by that bit, if at all.
+//!
 //! Letters: B windows, T' hidden states, D width.
 
 mod disk;
@@ -37,8 +41,8 @@ use std::sync::atomic::AtomicBool;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheConfig {
-    /// How one number is stored: `bf16` (default), half the size and rounded to 8 bits, or `f32`, with which a run has
-    /// the same numbers as without a cache.
+    /// How one number is stored: `bf16` (default), half the size and rounded to 8 bits, or `f32`, with which whole
+    /// batches give the same numbers as without a cache.
     #[serde(default)]
     pub dtype: CacheNumber,
     /// When it is filled: during the `first_epoch` (default), or `before` the first step. Same files, same numbers.

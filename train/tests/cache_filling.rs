@@ -6,6 +6,7 @@ mod common;
 
 use common::kept::{LORA, Stops, caches, data, experiment, same_tensors, train};
 use common::untimed;
+use etude_shards::{Index, Reader, TrackEntry};
 use etude_train::{Ending, Experiment, Log, Outcome, Pace, Row, RunDir, resume, run};
 use std::collections::BTreeMap;
 use std::fs;
@@ -212,6 +213,39 @@ fn a_full_cache_serves_every_order_and_a_partial_one_of_another_order_is_not_mis
     until(&of_seed(7), &dir.join("last"), u64::MAX);
     assert_eq!(untimed(&dir.join("last")), seven);
     assert!(caches(dir) == filled);
+}
+
+/// What the cache of the training windows holds of each.
+fn numbers(dir: &Path) -> BTreeMap<String, Vec<f32>> {
+    let index = Index::open(&training(dir).0).unwrap();
+    let reader = Reader::new(&index);
+    let numbers = |(n, track): (usize, &TrackEntry)| {
+        let mut numbers = vec![0.0; track.steps as usize * index.spec().kind.width()];
+        reader.read(n, 0, &mut numbers).unwrap();
+        (format!("{}#{}", track.key, track.variant), numbers)
+    };
+    index.tracks().enumerate().map(numbers).collect()
+}
+
+#[test]
+fn what_is_kept_of_a_window_does_not_depend_on_the_order_though_kernels_depend_on_the_size_of_a_batch()
+ {
+    let _turn = common::turn();
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = tmp.path();
+    data(dir);
+    // eleven clips, then one
+    let sets = ["data.batch=11", "data.crop={ kind = 'whole' }", "tuning={ method = 'probe' }"];
+    let kept = [7, 8].map(|seed| {
+        let seed = format!("run.seed={seed}");
+        let exp = small(dir, "musicfm", "dtype = 'f32'", &[&sets[..], &[seed.as_str()]].concat());
+        until(&exp, &dir.join(&seed), u64::MAX);
+        let kept = numbers(dir);
+        fs::remove_dir_all(dir.join("cache")).unwrap();
+        kept
+    });
+    assert_eq!(kept[0].len(), 12);
+    assert!(kept[0] == kept[1]);
 }
 
 /// Begins another run when the first step is logged.

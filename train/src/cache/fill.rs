@@ -143,7 +143,11 @@ impl Filler {
         let compute = |pass: &[Place]| hidden(plan, setup, &read(reader, setup, pass)?);
         let passes = &plan.groups[self.next].passes;
         let first = match audio {
-            Some(audio) => hidden(plan, setup, audio)?,
+            Some(audio) => {
+                let starts = passes[0].iter().map(|place| &place.window.start);
+                debug_assert!(starts.eq(&audio.starts), "the batches of the first epoch, in order");
+                hidden(plan, setup, audio)?
+            }
             None => compute(&passes[0])?,
         };
         let file = &self.files[self.file];
@@ -197,8 +201,9 @@ fn store(
 pub(super) fn begin(plan: &Plan, setup: &Setup) -> Result<About> {
     let first = plan.groups.iter().flat_map(|group| &group.passes).flatten().next();
     let first = first.ok_or_else(|| Error::Cache { text: "data.cache: no windows".to_owned() })?;
-    let x = read(&Reader::new(&setup.index), setup, std::slice::from_ref(first))?;
-    let hidden = forward(plan, setup, &x)?; // [1, T', D]
+    let audio = read(&Reader::new(&setup.index), setup, std::slice::from_ref(first))?;
+    let x = etude_eval::inputs(&audio, setup.device)?.x;
+    let hidden = setup.model.hidden(&x, plan.key.state)?; // [1, T', D]
     let kind = if hidden.f_kind()? == tch::Kind::BFloat16 { "bf16" } else { "f32" }.to_owned();
     let (frames, dim) = (hidden.size()[1] as u64, hidden.size()[2] as u32);
     let about = About { made_from: plan.key.clone(), kind, dim, frames };
@@ -231,15 +236,18 @@ fn read(reader: &Reader, setup: &Setup, places: &[Place]) -> Result<Batch> {
     })
 }
 
-/// audio -> hidden states `[B, T', D]` as the network has them, on its device
-fn forward(plan: &Plan, setup: &Setup, audio: &Batch) -> Result<Tensor> {
-    let inputs = etude_eval::inputs(audio, setup.device)?;
-    Ok(setup.model.hidden(&inputs.x, plan.key.state)?)
-}
-
-/// audio -> hidden states as they are stored: rounded to the numbers of the cache, which a run trains on from the start
+/// audio -> hidden states `[B, T', D]` as they are stored: rounded to the numbers of the cache, which a run trains on from
+/// the start
 fn hidden(plan: &Plan, setup: &Setup, audio: &Batch) -> Result<Rows> {
-    let hidden = forward(plan, setup, audio)?;
+    let mut x = etude_eval::inputs(audio, setup.device)?.x;
+    let rows = x.size()[0];
+    let missing = (plan.rows as i64 - rows).max(0);
+    if missing > 0 {
+        let first = x.f_narrow(0, 0, 1)?;
+        let copies: Vec<_> = std::iter::repeat_n(&first, missing as usize).collect();
+        x = Tensor::f_cat(&[&[&x], &copies[..]].concat(), 0)?;
+    }
+    let hidden = setup.model.hidden(&x, plan.key.state)?.f_narrow(0, 0, rows)?;
     let stored = match plan.key.dtype {
         CacheNumber::Bf16 => tch::Kind::BFloat16,
         CacheNumber::F32 => tch::Kind::Float,

@@ -28,6 +28,8 @@ pub(super) struct Plan {
     file_bytes: u64,
     /// The whole cache; one group for each batch of the first epoch to begin with.
     pub(super) groups: Vec<Group>,
+    /// Rows that go through the network at least: a shorter pass is filled up.
+    pub(super) rows: usize,
 }
 
 /// What is computed and stored together with one batch of the run.
@@ -116,7 +118,9 @@ impl Plan {
         let batches = (0..loader.batches_per_epoch()).map(|n| loader.batch_windows(n));
         let groups = order(batches.collect(), &all, batch);
         let file_bytes = file_bytes.unwrap_or(FILE_BYTES);
-        Ok(Self { dir, family, key, digest, file_bytes, groups })
+        // In another order other windows are in the short batch; what is scored has one order.
+        let rows = if split == Split::Train { batch } else { 1 };
+        Ok(Self { dir, family, key, digest, file_bytes, groups, rows })
     }
 
     /// Finds the cache, or fills it: the groups of the first `batches` at once and the rest batch by batch, or everything
