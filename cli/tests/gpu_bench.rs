@@ -28,6 +28,7 @@ fn the_tiny_bench_measures_both_networks_compares_numbers_and_leaves_only_its_re
         assert!(row["clips_s"].as_f64().unwrap() > 0.0, "{row}");
         assert!(row["peak_memory_bytes"].as_u64().unwrap() > 1 << 20, "{row}");
         assert!((0.0..=1.0).contains(&row["stall"].as_f64().unwrap()), "{row}");
+        assert!(["math", "flash"].contains(&row["attention"].as_str().unwrap()), "{row}");
         let losses = row["losses"].as_array().unwrap();
         assert!(losses.len() == 2 && losses.iter().all(|l| l.as_f64().unwrap().is_finite()));
     }

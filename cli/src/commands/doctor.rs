@@ -120,9 +120,13 @@ fn torch() -> Vec<Check> {
             name: "CUDA",
             works: true,
             found: format!(
-                "{} device(s){}",
+                "{} device(s){}{}",
                 facts.cuda.devices,
-                if facts.cuda.cudnn { ", cuDNN" } else { ", no cuDNN" }
+                if facts.cuda.cudnn { ", cuDNN" } else { ", no cuDNN" },
+                match etude_aten::Staging::new(1).is_ok_and(|memory| memory.refused().is_none()) {
+                    true => ", pinned memory",
+                    false => ", no pinned memory: batches are copied from ordinary memory",
+                }
             ),
             advice: None,
         },

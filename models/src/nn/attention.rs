@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use crate::error::{Error, Result};
-use crate::nn::{Init, Scope, Start, check_probability};
+use crate::nn::{Init, Scope, Start, check_probability, kernel};
 use crate::peft::{Base, Linear, Prefix, Role, Site, Term};
 
 /// Sizes and names of an attention.
@@ -119,6 +119,7 @@ impl Attention {
             None => (key, value),
         };
         let dropout = if train && self.live { self.dropout } else { 0.0 };
+        kernel::note([&query, &key, &value], dropout)?;
         let heads = Tensor::f_scaled_dot_product_attention(
             &query,
             &key,

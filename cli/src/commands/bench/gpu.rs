@@ -127,7 +127,7 @@ fn cases(args: &Args, dir: &Path) -> Result<Vec<report::Row>> {
 
 fn row(args: &Args, dir: &Path, case: &Case) -> Result<report::Row> {
     let exp = experiment(args, dir, case).context(case.name)?;
-    let Speed { times, stall, memory, losses, .. } =
+    let Speed { times, stall, memory, losses, attention, .. } =
         measure(exp, args.warmup, args.steps).context(case.name)?;
     let peer = match &args.peers {
         Some(python) => Some(peer::run(args, python, case)?),
@@ -139,7 +139,8 @@ fn row(args: &Args, dir: &Path, case: &Case) -> Result<report::Row> {
         (true, Some(samples)) => samples as f64 / 24_000.0,
     };
     let gflop = (!args.tiny).then_some(case.gflop);
-    Ok(report::Row { name: case.name, crop_s, gflop, times, stall, memory, losses, peer })
+    let name = case.name;
+    Ok(report::Row { name, crop_s, gflop, times, stall, memory, losses, attention, peer })
 }
 
 /// The study's experiment on made-up audio and from random weights.

@@ -2,6 +2,7 @@
 
 use super::{Row, made_up};
 use anyhow::{Context, Result, bail};
+use etude_models::nn::watch_attention;
 use etude_train::{Experiment, Log, Pace, Row as LogRow, RunDir, Timing};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,11 +42,15 @@ pub fn run(args: &Args) -> Result<Vec<Row>> {
         Ok((exp, speed))
     });
     let _ = std::fs::remove_dir_all(&dir);
-    let (exp, Speed { times, stall, accumulate, memory, .. }) = measured?;
+    let (exp, Speed { times, stall, accumulate, memory, attention, .. }) = measured?;
     let clips = exp.data.batch as f64 * accumulate;
     let memory = memory.map_or(String::new(), |m| format!(", peak memory {}", mib(m)));
-    let note =
-        format!("batches of {clips}, {} steps, stall {:.1} %{memory}", times.len(), stall * 100.0);
+    let attention = attention.map_or(String::new(), |kernel| format!(", attention: {kernel}"));
+    let note = format!(
+        "batches of {clips}, {} steps, stall {:.1} %{memory}{attention}",
+        times.len(),
+        stall * 100.0
+    );
     Ok(vec![
         Row::rate("training", clips, "clips/s", times.clone()).note(&note),
         Row::seconds("a training step", times).note(note),
@@ -77,6 +82,8 @@ pub(super) struct Speed {
     pub memory: Option<u64>,
     /// Losses of the steps that count.
     pub losses: Vec<f64>,
+    /// What computed the attention, for people; nothing where there is none.
+    pub attention: Option<String>,
 }
 
 /// Trains for `warmup` + `steps` steps; validations do not count.
@@ -89,10 +96,10 @@ pub(super) fn measure(mut exp: Experiment, warmup: usize, steps: usize) -> Resul
     let stop = AtomicBool::new(false);
     let mut watch = Watch { rows: Vec::new(), wanted, stop: &stop };
     forget_peak(&exp)?;
-    let outcome = match RunDir::create(&dir) {
-        Ok(run) => etude_train::run(&exp, &run, &mut watch, &stop),
-        Err(e) => Err(e),
-    };
+    let (outcome, kernels) = watch_attention(|| {
+        let run = RunDir::create(&dir)?;
+        anyhow::Ok(etude_train::run(&exp, &run, &mut watch, &stop)?)
+    });
     let _ = std::fs::remove_dir_all(&dir);
     outcome?;
     let memory = peak(&exp)?;
@@ -107,6 +114,8 @@ pub(super) fn measure(mut exp: Experiment, warmup: usize, steps: usize) -> Resul
         accumulate: exp.trainer.accumulate as f64,
         memory,
         losses: counted.iter().map(|(_, loss)| *loss).collect(),
+        attention: (!kernels.is_empty())
+            .then(|| kernels.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")),
     })
 }
 

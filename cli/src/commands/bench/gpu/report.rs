@@ -69,6 +69,8 @@ pub struct Row {
     pub stall: f64,
     pub memory: Option<u64>,
     pub losses: Vec<f64>,
+    /// What computed the attention.
+    pub attention: Option<String>,
     pub peer: Option<Peer>,
 }
 
@@ -108,8 +110,8 @@ impl Report {
         let memory = if self.machine.gpu { "peak GPU memory" } else { "peak memory" };
         let _ = writeln!(
             text,
-            "| network and method | crop, s | clips/s, median [worst..best] | ms a step | waiting for the loader | {memory} | TFLOP/s | torch in Python: clips/s | its peak GPU memory | ratio |\n\
-             |---|---|---|---|---|---|---|---|---|---|"
+            "| network and method | crop, s | clips/s, median [worst..best] | ms a step | waiting for the loader | {memory} | attention | TFLOP/s | torch in Python: clips/s | its peak GPU memory | ratio |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|"
         );
         let number =
             |x: Option<f64>, digits: usize| x.map_or("-".to_owned(), |x| format!("{x:.digits$}"));
@@ -118,7 +120,7 @@ impl Report {
             let peer = row.peer.as_ref();
             let _ = writeln!(
                 text,
-                "| {} | {:.1} | {:.2} [{:.2}..{:.2}] | {:.1} | {:.1} % | {} | {} | {} | {} | {} |",
+                "| {} | {:.1} | {:.2} [{:.2}..{:.2}] | {:.1} | {:.1} % | {} | {} | {} | {} | {} | {} |",
                 row.name,
                 row.crop_s,
                 speed.median,
@@ -127,6 +129,7 @@ impl Report {
                 1e3 * self.batch as f64 / speed.median,
                 row.stall * 100.0,
                 row.memory.map_or("-".to_owned(), mib),
+                row.attention.as_deref().unwrap_or("-"),
                 number(row.tflops(speed.median), 1),
                 number(peer.map(|p| p.clips_s), 2),
                 peer.and_then(|p| p.memory_mib).map_or("-".to_owned(), |m| format!("{m:.0} MiB")),
@@ -161,6 +164,7 @@ impl Report {
                 "name": row.name, "crop_s": row.crop_s, "clips_s": speed.median, "worst": speed.worst,
                 "best": speed.best, "stall": row.stall, "peak_memory_bytes": row.memory,
                 "tflops": row.tflops(speed.median), "losses": row.losses,
+                "attention": row.attention,
                 "peer": row.peer.as_ref().map(|p| json!({
                     "clips_s": p.clips_s, "peak_memory_mib": p.memory_mib, "text": p.text,
                 })),
