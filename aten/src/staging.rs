@@ -46,6 +46,9 @@ impl Staging {
     /// Room for so many numbers, all zero. Where memory cannot be pinned, on a machine without a GPU for one, it is
     /// ordinary memory: see [`Staging::refused`].
     ///
+    /// libtorch hands out pinned memory in powers of two, up to twice what is asked for, and keeps what is freed for the
+    /// next who asks.
+    ///
     /// # Errors
     /// When there is no memory.
     pub fn new(numbers: usize) -> Result<Self> {
