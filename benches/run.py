@@ -103,7 +103,7 @@ def loader():
     if PYTHON and not any((where / 'tar').glob('*.tar')):
         call([PYTHON, PEERS / 'loader_peers.py', where, 'make', '--clips', args.clips, '--only', kinds])
     ours = ('loader', '--clips', args.clips, '--threads', args.threads, '--runs', args.runs, '--scratch', DATA)
-    return twice(lambda: etude(*ours) + etude(*ours, '--prefetch-mb', 48)[:1],  # the second holds one batch ahead
+    return twice(lambda: etude(*ours) + etude(*ours, '--prefetch-mb', 96)[:1],  # the second holds two batches ahead, not one
                  lambda: peers('loader_peers.py', where, 'all', '--runs', args.runs, '--workers', args.threads, '--only', kinds))
 
 

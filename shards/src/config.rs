@@ -15,7 +15,7 @@ pub struct LoaderConfig {
     /// Threads that read and convert (2). A thread works on a batch of its own, so no more threads are busy than
     /// batches fit into `prefetch_bytes`.
     pub threads: usize,
-    /// Bytes of f32 read ahead of the consumer (96 MiB); one batch is always allowed, however large it is.
+    /// Bytes of f32 read ahead of the consumer (64 MiB); one batch is always allowed, however large it is.
     pub prefetch_bytes: u64,
     /// Leave out the last samples of an epoch that fill no batch (no). Training only.
     pub drop_last: bool,
@@ -31,7 +31,7 @@ impl Default for LoaderConfig {
             batch: 16,
             crop: Crop::Whole,
             threads: 2,
-            prefetch_bytes: 96 << 20,
+            prefetch_bytes: 64 << 20,
             drop_last: false,
             shuffle: true,
             epoch_batches: None,
