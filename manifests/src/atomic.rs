@@ -28,7 +28,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Writes a value as indented JSON with a line feed at the end, as [`write`].
+/// Writes a value as indented JSON with a line feed at the end, as [`write()`].
 ///
 /// # Errors
 /// What the file system says, or a value that is no JSON.

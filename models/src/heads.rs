@@ -63,8 +63,8 @@ fn half() -> f64 {
 pub struct ProbeHead {
     /// How many layers.
     pub layers: Depth,
-    /// Width between the two layers; default half way between the embedding's and the number of outputs, see
-    /// [`between`].
+    /// Width between the two layers; default half way between the embedding's and the number of outputs,
+    /// even.
     #[serde(default)]
     pub hidden: Option<i64>,
 }

@@ -110,7 +110,7 @@ impl BackboneConfig {
         parse(name, written)
     }
 
-    /// From the JSON published beside the weights of the backbone `name`, or in our own form as in [`CONFIG`].
+    /// From the JSON published beside the weights of the backbone `name`, or in our own form as in `config.json`.
     ///
     /// # Errors
     /// [`Error::Setting`] for text that is neither, or belongs to another backbone.
@@ -182,7 +182,7 @@ impl BackboneConfig {
         })
     }
 
-    /// Text of [`CONFIG`].
+    /// Text of `config.json`.
     pub(crate) fn to_json(&self) -> Result<String> {
         let text = serde_json::to_string_pretty(self)
             .map_err(|e| setting("config", "numbers that JSON holds", e.to_string()))?;
@@ -191,9 +191,9 @@ impl BackboneConfig {
 }
 
 /// Reads the published file of a backbone, safetensors or PyTorch, and makes `dir` a folder that holds it:
-/// [`WEIGHTS`] under the published names, [`CONFIG`], and for MusicFM [`STATS`] from `stats`, or from a file of that
-/// name beside the published one. A classifier the file ends in is kept as it is. The same originals make the same
-/// bytes.
+/// `model.safetensors` under the published names, `config.json`, and for MusicFM `stats.json` from `stats`, or from a
+/// file of that name beside the published one. A classifier the file ends in is kept as it is. The same originals make
+/// the same bytes.
 ///
 /// # Errors
 /// [`Error::Names`] when the file is not that backbone at that size, with all that does not fit; nothing is written

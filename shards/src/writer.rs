@@ -1,7 +1,7 @@
 //! One shard file: tracks in, blocks out, as Parquet rows that any Parquet reader understands.
 //!
 //! Columns: `track` utf8, `variant` utf8, `index` u32 (block within the track), `start_s` f64, `valid` u32 (time steps in
-//! this row), `tags` list<utf8> and `split` utf8 (block 0 only), `data` binary, last. `data` is plain: no dictionary, no
+//! this row), `tags` `list<utf8>` and `split` utf8 (block 0 only), `data` binary, last. `data` is plain: no dictionary, no
 //! statistics, no compression, one row per page, so that the offset index alone leads to any block. Nothing in a file
 //! depends on the time or the machine.
 

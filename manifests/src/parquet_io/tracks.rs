@@ -1,6 +1,6 @@
 //! `<corpus>.tracks.parquet`: one row per clip, sorted by key.
 //!
-//! Fixed columns as listed in [`super::columns`]; then one `labels:<vocab>` (list<int32>) per vocabulary and one
+//! Fixed columns as listed in [`super::columns`]; then one `labels:<vocab>` (`list<int32>`) per vocabulary and one
 //! `split:<scheme>` (dictionary) per scheme that any row knows. Key-value metadata: `etude.version`, `etude.kind`,
 //! `etude.corpus`, `etude.decoder`, `etude.inputs` and `etude.vocabs` as JSON, `etude.tracks_hash`.
 

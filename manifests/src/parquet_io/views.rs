@@ -1,7 +1,7 @@
 //! `<view>.parquet` with `<view>.json` beside it: one schema for every task, unused columns null.
 //!
-//! Columns: `key`, `track`, `variant`, `split` utf8; `tags` list<u16>; `class` u16; `values`, `times` list<f32>;
-//! `spans` list<struct<start f32, end f32, label u16>>; `text` utf8. At most one of the last six is set in a row.
+//! Columns: `key`, `track`, `variant`, `split` utf8; `tags` `list<u16>`; `class` u16; `values`, `times` `list<f32>`;
+//! `spans` `list<struct<start f32, end f32, label u16>>`; `text` utf8. At most one of the last six is set in a row.
 
 use super::{ROWS, Table, VERSION, arrays, invalid, json, write_batches};
 use crate::atomic::Staged;

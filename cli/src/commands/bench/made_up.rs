@@ -37,7 +37,7 @@ pub fn write(dir: &Path, clips: usize, seconds: f64) -> Result<()> {
     Ok(write_view(&dir.join("manifests"), &view)?)
 }
 
-/// The experiment in `text`, called `name`, on what [`write`] put into `dir`, from random weights and for `steps` steps
+/// The experiment in `text`, called `name`, on what [`write()`] put into `dir`, from random weights and for `steps` steps
 /// without a validation; `sets` override keys.
 pub fn experiment(
     (name, text): (&str, &str),
