@@ -85,6 +85,8 @@ const VERSION: u32 = 2;
 const ABOUT: &str = "cache.json";
 /// Bytes after which a file of a cache ends.
 const FILE_BYTES: u64 = 64 << 20;
+/// Windows after which it ends: what a run that is resumed computes again.
+const FILE_WINDOWS: u64 = 2048;
 /// Bytes that a window takes beside its numbers, at most.
 const ROW_BYTES: u64 = 1024;
 

@@ -72,8 +72,8 @@ pub(super) fn others(plan: &Plan) -> Result<String> {
     }
     Ok(match others {
         0 => String::new(),
-        1 => "; one beside it is of other weights, settings or shards".to_owned(),
-        n => format!("; {n} beside it are of other weights, settings or shards"),
+        1 => "; one beside it is of other weights, settings, shards or version".to_owned(),
+        n => format!("; {n} beside it are of other weights, settings, shards or version"),
     })
 }
 

@@ -1,8 +1,8 @@
 //! What goes into a cache, and in which order.
 
 use super::{
-    ABOUT, About, CacheConfig, CacheNumber, FILE_BYTES, Filler, Kept, Key, ROW_BYTES, Training,
-    VERSION, disk,
+    ABOUT, About, CacheConfig, CacheNumber, FILE_BYTES, FILE_WINDOWS, Filler, Kept, Key, ROW_BYTES,
+    Training, VERSION, disk,
 };
 use crate::error::{Error, Result};
 use crate::experiment::Experiment;
@@ -218,18 +218,19 @@ impl Plan {
     /// Groups file by file, and the bytes of each; a file ends with a group.
     pub(super) fn files(&self, about: &About, spec: &Spec) -> Vec<(Range<usize>, u64)> {
         let window_bytes = about.frames * spec.step_bytes() as u64 + ROW_BYTES;
-        let mut files: Vec<(Range<usize>, u64)> = Vec::new();
+        let most = (self.file_bytes / window_bytes).min(FILE_WINDOWS);
+        let mut files: Vec<(Range<usize>, u64)> = Vec::new(); // groups, windows
         for (n, group) in self.groups.iter().enumerate() {
-            let more = group.stored().count() as u64 * window_bytes;
+            let more = group.stored().count() as u64;
             match files.last_mut() {
-                Some((groups, bytes)) if more == 0 || *bytes + more <= self.file_bytes => {
+                Some((groups, windows)) if more == 0 || *windows + more <= most => {
                     groups.end = n + 1;
-                    *bytes += more;
+                    *windows += more;
                 }
                 _ => files.push((n..n + 1, more)),
             }
         }
-        files
+        files.into_iter().map(|(groups, windows)| (groups, windows * window_bytes)).collect()
     }
 }
 
