@@ -465,6 +465,9 @@ trainer = { steps = 10 }
         let sets = ["data.cache={ dtype = 'f16' }".to_owned()];
         let text = Experiment::parse("x.toml", TEXT, &sets).unwrap_err().to_string();
         assert!(text.contains("expected `bf16` or `f32`"), "{text}");
+        let sets = ["data.cache={ fill = 'after' }".to_owned()];
+        let text = Experiment::parse("x.toml", TEXT, &sets).unwrap_err().to_string();
+        assert!(text.contains("expected `first_epoch` or `before`"), "{text}");
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(super) fn lock(dir: &Path, log: &mut dyn Log, stop: &AtomicBool) -> Result<O
     }
 }
 
-/// A word on the caches of other weights, settings or shards for the same shard set and backbone.
+/// A word on the caches of other weights, settings, shards or versions for the same shard set and backbone.
 pub(super) fn others(plan: &Plan) -> Result<String> {
     let Some(root) = plan.dir.parent() else { return Ok(String::new()) };
     let mut others = 0;
