@@ -13,9 +13,10 @@
 //! is not recognised, and its files are written anew. The windows of a split that is scored are filled in before it is
 //! first scored, in the batches in which it is read.
 //!
-//! What a network makes of a window depends in the last bit on how many go through it together, not on which. So a short
+//! What a network makes of a window depends, by rounding, on how many go through it together, not on which. So a short
 //! training batch is filled up to a whole one on its way through the frozen beginning: what is kept is the same in every
-//! order. A run without a cache differs from one in float32 in the short last batch of an epoch, by that bit, if at all.
+//! order. With float32 a run differs from one without a cache in the short last batch of an epoch only, by that rounding;
+//! what is scored is read in the same batches with and without one.
 //!
 //! Letters: B windows, T' hidden states, D width.
 
