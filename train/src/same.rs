@@ -50,13 +50,16 @@ pub fn same_experiment(exp: &Experiment, dir: &RunDir) -> Result<()> {
     })
 }
 
-/// Every value by its dotted key.
+/// Every value and every section by its dotted key.
 fn keys(place: &str, text: &str) -> Result<BTreeMap<String, String>> {
     fn walk(prefix: &str, table: &toml::Table, into: &mut BTreeMap<String, String>) {
         for (key, value) in table {
             let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
             match value {
-                toml::Value::Table(t) => walk(&key, t, into),
+                toml::Value::Table(t) => {
+                    walk(&key, t, into);
+                    into.insert(key, "a section".to_owned()); // an empty one may switch something on
+                }
                 other => {
                     into.insert(key, other.to_string());
                 }

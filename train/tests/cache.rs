@@ -5,7 +5,7 @@ mod common;
 
 use common::kept::{F32, LORA, Stops, caches, data, experiment, same_tensors, train};
 use etude_manifests::{Example, Split, read_view, write_view};
-use etude_train::{Row, RunDir, evaluate};
+use etude_train::{Row, RunDir, evaluate, resume};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -206,4 +206,19 @@ fn other_weights_settings_or_shards_are_another_cache() {
     assert_eq!(count(&[]), 9);
     common::corpus_at(dir, [12, 5, 4], "tones-24k", 24_000);
     assert_eq!(count(&[]), 11);
+}
+
+#[test]
+fn a_run_without_a_cache_does_not_go_on_with_one() {
+    let _turn = common::turn();
+    let tmp = tempfile::tempdir().unwrap();
+    let (dir, path) = (tmp.path(), tmp.path().join("run"));
+    data(dir);
+    train(&experiment(dir, "musicfm", &[LORA, "trainer.epochs=1"]), &path);
+    // an empty section has no key, and is one
+    let exp = experiment(dir, "musicfm", &[LORA, "trainer.epochs=2", "data.cache={}"]);
+    let run = RunDir::open(&path).unwrap();
+    let text = resume(&exp, &run, &mut (), &AtomicBool::new(false)).unwrap_err().to_string();
+    assert!(text.contains("data.cache: the run has no such key"), "{text}");
+    assert!(text.contains("test.toml has a section"), "{text}");
 }
