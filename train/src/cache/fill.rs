@@ -144,8 +144,8 @@ impl Filler {
         let passes = &plan.groups[self.next].passes;
         let first = match audio {
             Some(audio) => {
-                let starts = passes[0].iter().map(|place| &place.window.start);
-                debug_assert!(starts.eq(&audio.starts), "the batches of the first epoch, in order");
+                let planned = passes[0].iter().map(|place| place.window.start);
+                expect_starts(self.next, planned.collect(), &audio.starts)?;
                 hidden(plan, setup, audio)?
             }
             None => compute(&passes[0])?,
@@ -179,6 +179,18 @@ impl Filler {
             self.file += 1;
         }
         Ok(())
+    }
+}
+
+/// A batch that is not the one of its group would be stored under other windows' names.
+fn expect_starts(group: usize, planned: Vec<u64>, got: &[u64]) -> Result<()> {
+    match planned == got {
+        true => Ok(()),
+        false => Err(Error::Cache {
+            text: format!(
+                "data.cache: batch {group} of the first epoch: expected windows from {planned:?}, got {got:?}"
+            ),
+        }),
     }
 }
 
